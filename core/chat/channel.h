@@ -1,0 +1,56 @@
+// The two lock-free queues between one client and the engine, each with an eventfd.
+//
+// One thread is the client, one is the engine; no queue has two producers. Push, then write the
+// eventfd; the consumer drains the eventfd, then the queue, then polls: no lost wake-up and one
+// cheap system call per token. Neither side ever waits for the other.
+//
+// A client that leaves more than kMaxUndrained bytes undrained has its requests cancelled: emit()
+// returns false and the engine answers Failed.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <optional>
+
+#include "core/chat/protocol.h"
+
+namespace chat {
+
+class Channel {
+  public:
+    static constexpr size_t kMaxUndrained = size_t{16} << 20U;
+
+    // Throws core::Error when an eventfd cannot be made.
+    Channel();
+    ~Channel();
+    Channel(const Channel&) = delete;
+    Channel& operator=(const Channel&) = delete;
+
+    // Client thread. A fresh request id; submit never blocks.
+    RequestId next_id() { return ++last_id_; }
+    void submit(Request request);
+    // Client thread. The next event, or nothing. `event_fd` polls readable while there may be some;
+    // clear it with acknowledge_events() before draining.
+    std::optional<Event> poll_event();
+    void acknowledge_events();
+    int event_fd() const { return event_fd_; }
+
+    // Engine thread. The same the other way round.
+    std::optional<Request> poll_request();
+    void acknowledge_requests();
+    int request_fd() const { return request_fd_; }
+    // False when the client has left too much undrained; terminal events are delivered all the
+    // same.
+    bool emit(Event event);
+
+  private:
+    struct Queues;
+    std::unique_ptr<Queues> queues_;
+    int event_fd_ = -1;
+    int request_fd_ = -1;
+    RequestId last_id_ = 0;             // client thread only
+    std::atomic<size_t> undrained_{0};  // bytes emitted and not yet polled
+};
+
+}  // namespace chat

@@ -1,0 +1,81 @@
+// A file of named tensors and metadata, whatever its format. Opened by magic, never by file name.
+//
+// The file stays mapped while the WeightFile lives; tensor data are views into the mapping.
+// Files are untrusted: open() validates everything that later code relies on (bounds, shapes,
+// types, unique names) and throws Error with ErrorKind::model_unusable otherwise.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "core/tensor/dtype.h"
+
+namespace core {
+
+// A tensor in a file. `shape[0]` is the contiguous (input) dimension, as in GGUF:
+// a linear layer y = W x with W [out, in] has shape {in, out}; stacked experts {in, out, experts}.
+struct TensorInfo {
+    std::string name;
+    DType type = DType::f32;
+    std::vector<uint64_t> shape;             // 1 to 4 dimensions, all >= 1
+    std::span<const std::byte> data;         // valid while the WeightFile lives
+    std::span<const std::byte> scales = {};  // I8C only: BF16 [groups, out(, experts)]
+    uint64_t scale_groups = 0;               // I8C only: column groups per row
+
+    uint64_t dim(size_t index) const { return index < shape.size() ? shape[index] : 1; }
+    uint64_t elements() const;
+};
+
+// A metadata value. Integers of every width become int64/uint64, floats double.
+struct MetaValue;
+using MetaArray = std::vector<MetaValue>;
+struct MetaValue {
+    std::variant<bool, int64_t, uint64_t, double, std::string, std::shared_ptr<const MetaArray>>
+        value;
+};
+
+class WeightFile {
+  public:
+    virtual ~WeightFile() = default;
+
+    virtual std::string_view format() const = 0;  // "GGUF v3"
+    virtual const std::string& path() const = 0;
+    virtual uint64_t file_bytes() const = 0;
+
+    // In file order. I8C companions (`NAME.scales`) are folded into their tensor, not listed.
+    virtual std::span<const TensorInfo> tensors() const = 0;
+    virtual std::span<const std::pair<std::string, MetaValue>> metadata() const = 0;
+
+    // True when the file has shrunk under its mapping since it was opened: what was read from it
+    // may be zeros. The loader asks after reading and throws; see mapped_file.h.
+    virtual bool damaged() const = 0;
+
+    // Tells the kernel that these bytes of the mapping are not needed again soon.
+    virtual void release(std::span<const std::byte> bytes) const = 0;
+
+    const TensorInfo* find_tensor(std::string_view name) const;  // null when absent
+    const MetaValue* find_meta(std::string_view key) const;      // null when absent
+
+    // Typed metadata. Absent: nothing. Present with another type or out of range: Error that names
+    // the key and the value seen. Any integer width is accepted where the value fits.
+    std::optional<uint64_t> meta_uint(std::string_view key) const;
+    std::optional<double> meta_float(std::string_view key) const;
+    std::optional<bool> meta_bool(std::string_view key) const;
+    std::optional<std::string> meta_string(std::string_view key) const;
+    std::optional<std::vector<std::string>> meta_strings(std::string_view key) const;
+    std::optional<std::vector<float>> meta_floats(std::string_view key) const;
+    std::optional<std::vector<int64_t>> meta_ints(std::string_view key) const;
+};
+
+// Opens a weight file. Error: model_not_found when it does not exist or cannot be read,
+// model_unusable when it is no format we know or is damaged.
+std::unique_ptr<WeightFile> open_weight_file(const std::string& path);
+
+}  // namespace core

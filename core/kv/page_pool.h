@@ -1,0 +1,86 @@
+// Memory for the KV cache: fixed-size pages with reference counts.
+//
+// A page holds kPagePositions consecutive positions of all layers, laid out [layer][kv head][K, V]:
+// K dimension-major ([head_dim][positions], so that a SIMD lane is a key), V position-major.
+// Engine thread only, apart from what forward's pool tasks write into pages of sequences in the
+// pass.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace core {
+
+enum class KvType : uint8_t { f32, f16, q8 };
+
+std::string_view name(KvType type);
+// Throws Error(usage) for anything but "f32", "f16", "q8".
+KvType kv_type_from_name(std::string_view text);
+
+// Positions of a page. Chosen by measurement (docs/decisions); a multiple of 16.
+inline constexpr uint32_t kPagePositions = 64;
+
+// What one layer keeps of a position.
+struct KvLayerShape {
+    uint32_t kv_heads = 0;
+    uint32_t head_dim = 0;
+};
+
+// Where the parts of a page lie. q8 keeps one f32 scale per (position, head, 32 dimensions).
+class PageLayout {
+  public:
+    PageLayout(std::span<const KvLayerShape> layers, KvType type);
+
+    KvType type() const { return type_; }
+    size_t page_bytes() const { return page_bytes_; }
+    // Byte offsets within a page of K and V of one layer and kv head.
+    size_t k_offset(uint32_t layer, uint32_t kv_head) const;
+    size_t v_offset(uint32_t layer, uint32_t kv_head) const;
+    uint32_t head_dim(uint32_t layer) const;
+
+  private:
+    struct Layer {
+        size_t offset = 0;
+        size_t head_bytes = 0;  // K and V of one head
+        size_t k_bytes = 0;
+        uint32_t head_dim = 0;
+    };
+    KvType type_;
+    std::vector<Layer> layers_;
+    size_t page_bytes_ = 0;
+};
+
+// A page is reached by shared references: a full page is immutable and may be in many sequences.
+struct Page {
+    std::byte* data = nullptr;  // page_bytes, 64-byte aligned
+};
+using PageRef = std::shared_ptr<Page>;
+
+class PagePool {
+  public:
+    // `budget_bytes` bounds what the pool ever allocates.
+    PagePool(PageLayout layout, uint64_t budget_bytes);
+    ~PagePool();
+    PagePool(const PagePool&) = delete;
+    PagePool& operator=(const PagePool&) = delete;
+
+    const PageLayout& layout() const { return layout_; }
+
+    // A page with unspecified content; it returns to the pool with its last reference.
+    // Throws Error(memory) when the budget is spent or the allocation fails.
+    PageRef allocate();
+
+    uint64_t pages_in_use() const;
+    uint64_t bytes_in_use() const;
+
+  private:
+    struct Arena;  // free list; outlived by no page
+    PageLayout layout_;
+    std::shared_ptr<Arena> arena_;
+};
+
+}  // namespace core
