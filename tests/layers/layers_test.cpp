@@ -1,0 +1,153 @@
+// Who may include whom (docs/architecture.md, "Layers"), checked on the #include lines of the tree.
+// The build enforces the same by what each target links; this test also fences third-party headers.
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <regex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace {
+
+namespace fs = std::filesystem;
+using Strings = std::vector<std::string>;
+
+struct Include {
+    std::string file;  // relative to the source tree
+    int line = 0;
+    std::string target;
+    bool system = false;  // <...>
+};
+
+// Folder -> folders it may include, itself apart. base and chat's protocol are open to everybody.
+const std::map<std::string, Strings> kMayInclude = {
+    {"core/base", {}},
+    {"core/chat", {"core/base"}},
+    {"core/tensor", {"core/base"}},
+    {"core/kernels", {"core/base", "core/tensor"}},
+    {"core/ops", {"core/base", "core/tensor", "core/kernels"}},
+    {"core/formats", {"core/base", "core/tensor"}},
+    {"core/kv", {"core/base", "core/tensor"}},
+    {"core/model",
+     {"core/base", "core/tensor", "core/kernels", "core/ops", "core/formats", "core/kv"}},
+    {"core/text", {"core/base", "core/chat", "core/formats", "core/tensor"}},
+    {"core/store", {"core/base", "core/chat"}},
+    {"core/engine",
+     {"core/base", "core/chat", "core/tensor", "core/kernels", "core/ops", "core/formats",
+      "core/kv", "core/model", "core/text"}},
+    {"ui", {"core/base", "core/chat"}},
+};
+
+// Third-party header prefix -> the only files (or folders, with a trailing slash) that include it.
+const std::map<std::string, Strings> kFences = {
+    {"curses.h", {"ui/curses_terminal."}},
+    {"ncurses", {"ui/curses_terminal."}},
+    {"term.h", {"ui/curses_terminal."}},
+    {"readline/", {"ui/line_editor."}},
+    {"immintrin.h", {"core/kernels/", "core/ops/probe."}},
+    {"cblas.h", {"core/ops/gemm_f32."}},
+    {"sentencepiece", {"core/text/sentencepiece.", "app/train/"}},
+    {"sqlite3.h", {"core/store/"}},
+    {"pcre2.h", {"core/text/bpe."}},
+    {"toml++/", {"app/config.", "ui/theme.", "core/engine/mock"}},
+    {"httplib.h", {"app/serve/", "core/engine/remote."}},
+    {"md4c.h", {"ui/markdown."}},
+    {"torch/", {"app/train/", "tests/train/"}},
+    {"CLI/", {"app/options."}},
+    {"spdlog/", {"core/base/log."}},
+    {"utf8proc.h", {"core/base/utf8."}},
+    {"xxhash.h", {"core/base/hash."}},
+    {"readerwriterqueue", {"core/chat/channel."}},
+};
+
+std::string folder_of(const std::string& path) {
+    const auto first = path.find('/');
+    if (first == std::string::npos) return {};
+    if (path.compare(0, 5, "core/") != 0) return path.substr(0, first);
+    return path.substr(0, path.find('/', first + 1));
+}
+
+std::vector<Include> includes_of_tree() {
+    const fs::path root = MOXIE_SOURCE_DIR;
+    const std::regex pattern(R"(^\s*#\s*include\s*([<"])([^>"]+)[>"])");
+    std::vector<Include> found;
+    for (const char* top : {"app", "core", "ui", "tests", "bench"}) {
+        for (const auto& entry : fs::recursive_directory_iterator(root / top)) {
+            const auto extension = entry.path().extension();
+            if (extension != ".h" && extension != ".cpp") continue;
+            std::ifstream in(entry.path());
+            std::string text;
+            for (int line = 1; std::getline(in, text); ++line) {
+                std::smatch match;
+                if (std::regex_search(text, match, pattern))
+                    found.push_back({.file = fs::relative(entry.path(), root).string(),
+                                     .line = line,
+                                     .target = match[2],
+                                     .system = match[1] == "<"});
+            }
+        }
+    }
+    return found;
+}
+
+std::string place(const Include& include) {
+    return include.file + ":" + std::to_string(include.line) + " includes " + include.target;
+}
+
+TEST(Layers, IncludesFollowTheLayers) {
+    int checked = 0;
+    for (const Include& include : includes_of_tree()) {
+        const auto rule = kMayInclude.find(folder_of(include.file));
+        if (include.system || rule == kMayInclude.end()) continue;
+        const std::string target = folder_of(include.target);
+        ++checked;
+        const bool allowed =
+            target == rule->first ||
+            std::find(rule->second.begin(), rule->second.end(), target) != rule->second.end();
+        EXPECT_TRUE(allowed) << place(include);
+    }
+    EXPECT_GT(checked, 50) << "the tree was not found";
+}
+
+TEST(Layers, OwnHeadersAreNamedFromTheRoot) {
+    for (const Include& include : includes_of_tree()) {
+        if (include.system) continue;
+        EXPECT_TRUE(fs::exists(fs::path(MOXIE_SOURCE_DIR) / include.target)) << place(include);
+    }
+}
+
+TEST(Layers, ThirdPartyHeadersStayBehindTheirFile) {
+    for (const Include& include : includes_of_tree()) {
+        if (!include.system) continue;
+        for (const auto& [prefix, files] : kFences) {
+            if (include.target.rfind(prefix, 0) != 0) continue;
+            const bool allowed = std::any_of(
+                files.begin(), files.end(),
+                [&](const std::string& file) { return include.file.rfind(file, 0) == 0; });
+            EXPECT_TRUE(allowed) << place(include);
+        }
+    }
+}
+
+TEST(Layers, OnlyTheProgramNamesTheEngine) {
+    for (const Include& include : includes_of_tree()) {
+        if (include.target != "core/engine/engine.h") continue;
+        const std::string folder = folder_of(include.file);
+        EXPECT_TRUE(folder == "app" || folder == "core/engine" || folder == "tests" ||
+                    folder == "bench")
+            << place(include);
+    }
+}
+
+TEST(Layers, EverySourceFolderHasARule) {
+    for (const auto& entry : fs::directory_iterator(fs::path(MOXIE_SOURCE_DIR) / "core")) {
+        const std::string folder = "core/" + entry.path().filename().string();
+        EXPECT_TRUE(kMayInclude.count(folder)) << folder << " has no line in kMayInclude";
+    }
+}
+
+}  // namespace
