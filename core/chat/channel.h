@@ -5,7 +5,7 @@
 // cheap system call per token. Neither side ever waits for the other.
 //
 // A client that leaves more than kMaxUndrained bytes undrained has its requests cancelled: emit()
-// returns false and the engine answers Failed.
+// drops the event and returns false, and the engine answers Failed.
 #pragma once
 
 #include <atomic>
@@ -40,9 +40,11 @@ class Channel {
     std::optional<Request> poll_request();
     void acknowledge_requests();
     int request_fd() const { return request_fd_; }
-    // False when the client has left too much undrained; terminal events are delivered all the
-    // same.
+    // False when the client has left too much undrained and the event was dropped. Terminal events
+    // are delivered all the same: there is one per request, so they cannot pile up.
     bool emit(Event event);
+    // Bytes of events that the client has not polled yet. Either thread; a moment's value.
+    size_t undrained() const;
 
   private:
     struct Queues;

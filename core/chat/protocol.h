@@ -32,7 +32,7 @@ enum class Role : uint8_t { system, user, assistant };
 
 struct Message {
     Role role = Role::user;
-    std::string text;
+    std::string text = {};
     // Exact ids of an answer of the assistant, so that it is never tokenized again; may be empty.
     std::vector<TokenId> tokens = {};
 };
@@ -59,7 +59,7 @@ struct Sampling {
 // A change of the parameters in force from a token of the answer on; for replays.
 struct SamplingChange {
     uint32_t at_token = 0;
-    Sampling sampling;
+    Sampling sampling = {};
 };
 
 enum class KvTypeChoice : uint8_t { f32, f16, q8 };
@@ -75,7 +75,7 @@ enum class Detail : uint8_t {
 
 struct LoadModel {
     RequestId id = 0;
-    std::string path;
+    std::string path = {};
     uint32_t context = 0;  // 0 = what the model was made for, within memory
     KvTypeChoice kv_type = KvTypeChoice::f16;
     std::string template_name = {};  // "" = detect
@@ -90,9 +90,9 @@ struct Generate {
     RequestId id = 0;
     std::string scope = {};  // who may share cached pages with whom; "" = the user interface
     // What to answer: messages, or raw text, or token ids.
-    std::variant<std::vector<Message>, std::string, std::vector<TokenId>> prompt;
+    std::variant<std::vector<Message>, std::string, std::vector<TokenId>> prompt = {};
     std::vector<TokenId> forced_prefix = {};  // start of the answer, already decided
-    Sampling sampling;
+    Sampling sampling = {};
     std::vector<SamplingChange> timeline = {};
     std::vector<std::string> stop = {};
     uint32_t max_tokens = 0;  // 0 = until the context is full
@@ -105,24 +105,24 @@ struct Generate {
 struct UpdateSampling {
     RequestId id = 0;
     RequestId target = 0;
-    Sampling sampling;
+    Sampling sampling = {};
 };
 
 struct Count {
     RequestId id = 0;
-    std::variant<std::vector<Message>, std::string> what;
+    std::variant<std::vector<Message>, std::string> what = {};
 };
 
 struct Preview {
     RequestId id = 0;
     RequestId target = 0;
-    Sampling sampling;
+    Sampling sampling = {};
 };
 
 struct Prefill {
     RequestId id = 0;
     std::string scope = {};
-    std::vector<Message> messages;
+    std::vector<Message> messages = {};
     CancelFlag cancel = make_cancel_flag();
 };
 
@@ -151,10 +151,10 @@ using Request = std::variant<LoadModel, UnloadModel, Generate, UpdateSampling, C
 
 struct ModelReady {
     RequestId id = 0;
-    std::string name;
-    std::string family;
-    std::string format;    // chat format in use
-    uint32_t context = 0;  // tokens that fit
+    std::string name = {};
+    std::string family = {};
+    std::string format = {};  // chat format in use
+    uint32_t context = 0;     // tokens that fit
     uint32_t vocab = 0;
     uint64_t weight_bytes = 0;
     uint64_t kv_bytes = 0;  // of a full context
@@ -180,7 +180,7 @@ enum class Stage : uint8_t { none, banned, top_k, top_p, min_p };
 
 struct Alternative {
     TokenId id = -1;
-    std::string bytes;
+    std::string bytes = {};
     float raw_probability = 0;    // softmax of the logits
     float final_probability = 0;  // after all stages
     Stage removed_by = Stage::none;
@@ -194,7 +194,7 @@ struct ExpertChoice {
 
 struct Token {
     TokenId id = -1;
-    std::string bytes;
+    std::string bytes = {};
     float raw_probability = 0;
     float final_probability = 0;
     float entropy = 0;      // nats, of the raw distribution
@@ -207,8 +207,8 @@ struct Token {
 struct Delta {
     RequestId id = 0;
     uint32_t choice = 0;
-    std::string text;  // whole UTF-8 code points; may be empty while bytes are held back
-    std::vector<Token> tokens;
+    std::string text = {};  // whole UTF-8 code points; may be empty while bytes are held back
+    std::vector<Token> tokens = {};
 };
 
 struct Stats {
@@ -224,13 +224,13 @@ struct Stats {
 
 struct Counted {
     RequestId id = 0;
-    std::vector<uint32_t> tokens;  // per message; one entry for a text
-    uint32_t total = 0;            // of the whole rendered prompt
+    std::vector<uint32_t> tokens = {};  // per message; one entry for a text
+    uint32_t total = 0;                 // of the whole rendered prompt
 };
 
 struct Previewed {
     RequestId id = 0;
-    std::vector<Alternative> alternatives;
+    std::vector<Alternative> alternatives = {};
 };
 
 struct KvEntry {
@@ -242,12 +242,12 @@ struct KvEntry {
 
 struct KvListed {
     RequestId id = 0;
-    std::vector<KvEntry> entries;
+    std::vector<KvEntry> entries = {};
 };
 
 struct Captured {
     RequestId id = 0;
-    std::vector<std::pair<std::string, std::vector<float>>> arrays;
+    std::vector<std::pair<std::string, std::vector<float>>> arrays = {};
 };
 
 enum class FinishReason : uint8_t { stop, length, context_full, cancelled };
@@ -267,14 +267,14 @@ struct Finished {
     uint32_t choice = 0;
     bool last_choice = true;  // the terminal event is the one with last_choice set
     FinishReason reason = FinishReason::stop;
-    Usage usage;
+    Usage usage = {};
     uint64_t seed = 0;
 };
 
 struct Failed {
     RequestId id = 0;
-    std::string sentence;  // ready for the user
-    int exit_code = 1;     // core::ErrorKind
+    std::string sentence = {};  // ready for the user
+    int exit_code = 1;          // core::ErrorKind
 };
 
 using Event = std::variant<ModelReady, Done, Progress, Delta, Stats, Counted, Previewed, KvListed,
@@ -284,6 +284,9 @@ using Event = std::variant<ModelReady, Done, Progress, Delta, Stats, Counted, Pr
 bool is_terminal(const Event& event);
 // The request that an event belongs to; 0 for Stats.
 RequestId request_of(const Event& event);
+RequestId request_of(const Request& request);
+// The flag that cancels a request; null for requests that end at once.
+CancelFlag cancel_flag_of(const Request& request);
 // What an event is worth in the accounting of undrained bytes.
 size_t byte_size(const Event& event);
 
