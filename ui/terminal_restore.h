@@ -1,16 +1,23 @@
-// What puts a terminal back after the full screen, as bytes that a signal handler or another process
-// may write. The one place that lists the modes the chat turns on.
+// The one list of what the screen changes in a terminal and must be put back: written by the curses
+// terminal at exit, by the supervisor when the chat has died, and by crash handlers.
 #pragma once
 
 #include <string_view>
 
 namespace ui {
 
-// In order: end a synchronized update, mouse reports off, alternate scroll off, bracketed paste off,
-// normal keypad and cursor keys, attributes off, cursor visible, back to the main screen.
-// (xterm control sequences, https://invisible-island.net/xterm/ctlseqs/ctlseqs.html)
+// Undoes, in this order: synchronized update, colours and attributes, line-drawing set,
+// application cursor keys and keypad, bracketed paste, mouse reports and wheel translation,
+// scrolling region (only the margins), alternate screen, hidden cursor. Harmless where a mode was
+// never on. Written with one write(); no allocation, so usable in signal handlers.
 inline constexpr std::string_view kRestoreTerminal =
-    "\x1b[?2026l\x1b[?1000l\x1b[?1002l\x1b[?1006l\x1b[?1007l\x1b[?2004l\x1b[?1l\x1b>\x1b[0m"
-    "\x1b[?25h\x1b[?1049l";
+    "\x1b[?2026l"
+    "\x1b[m\x1b(B\x0f"
+    "\x1b[?1l\x1b>"
+    "\x1b[?2004l"
+    "\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1007l"
+    "\x1b[r"
+    "\x1b[?1049l"
+    "\x1b[?25h";
 
 }  // namespace ui
