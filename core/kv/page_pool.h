@@ -1,7 +1,7 @@
 // Memory for the KV cache: fixed-size pages with reference counts.
 //
 // A page holds kPagePositions consecutive positions of all layers, laid out [layer][kv head][K, V]:
-// K dimension-major ([head_dim][positions], so that a SIMD lane is a key), V position-major.
+// one head's part of a page is described in core/tensor/kv_block.h.
 // Engine thread only, apart from what forward's pool tasks write into pages of sequences in the
 // pass.
 #pragma once
@@ -13,16 +13,13 @@
 #include <string_view>
 #include <vector>
 
-namespace core {
+#include "core/tensor/kv_block.h"
 
-enum class KvType : uint8_t { f32, f16, q8 };
+namespace core {
 
 std::string_view name(KvType type);
 // Throws Error(usage) for anything but "f32", "f16", "q8".
 KvType kv_type_from_name(std::string_view text);
-
-// Positions of a page. Chosen by measurement (docs/decisions); a multiple of 16.
-inline constexpr uint32_t kPagePositions = 64;
 
 // What one layer keeps of a position.
 struct KvLayerShape {
@@ -30,7 +27,7 @@ struct KvLayerShape {
     uint32_t head_dim = 0;
 };
 
-// Where the parts of a page lie. q8 keeps one f32 scale per (position, head, 32 dimensions).
+// Where the parts of a page lie.
 class PageLayout {
   public:
     PageLayout(std::span<const KvLayerShape> layers, KvType type);

@@ -3,8 +3,7 @@
 // Invariants
 //  1. tokens().size() == length(): every committed row belongs to a known token.
 //  2. Rows at or beyond length() are garbage. forward() writes there; commit() moves the length
-//  only
-//     after the last layer, so that cancel and errors leave the sequence as it was.
+//     only after the last layer, so that cancel and errors leave the sequence as it was.
 //  3. A page that more than one sequence refers to is never written: reserve() copies the tail
 //  first.
 // Engine thread only.
@@ -44,6 +43,7 @@ class Sequence {
     void truncate(uint32_t length);
 
     std::span<const PageRef> pages() const { return pages_; }
+    const PageLayout& layout() const { return pool_->layout(); }
 
   private:
     PagePool* pool_;
