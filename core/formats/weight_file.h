@@ -60,8 +60,9 @@ class WeightFile {
     // Tells the kernel that these bytes of the mapping are not needed again soon.
     virtual void release(std::span<const std::byte> bytes) const = 0;
 
-    const TensorInfo* find_tensor(std::string_view name) const;  // null when absent
-    const MetaValue* find_meta(std::string_view key) const;      // null when absent
+    // Null when absent. The default walks the list; a format with an index overrides it.
+    virtual const TensorInfo* find_tensor(std::string_view name) const;
+    const MetaValue* find_meta(std::string_view key) const;
 
     // Typed metadata. Absent: nothing. Present with another type or out of range: Error that names
     // the key and the value seen. Any integer width is accepted where the value fits.
