@@ -1,0 +1,70 @@
+// The line that the user edits: GNU readline in callback mode, without its input and output.
+//
+// Keys come in as bytes that keys.h has decoded; text, cursor and prompt go out to the composer,
+// which draws them. The user's inputrc, history, kill ring and searches work. The line may have
+// several rows: newlines are characters of it. readline's state is global, so there is one editor
+// at a time, on one thread. The only file that uses readline.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ui {
+
+class LineEditor {
+  public:
+    // Possible completions of the word at the front of the line up to the cursor.
+    using Completer = std::function<std::vector<std::string>(std::string_view line)>;
+
+    // REQUIRES: no other LineEditor exists; constructed before CursesTerminal.
+    LineEditor();
+    ~LineEditor();
+    LineEditor(const LineEditor&) = delete;
+    LineEditor& operator=(const LineEditor&) = delete;
+
+    // Bytes of whole keys, in order. Never blocks.
+    void feed(std::string_view bytes);
+    // A paste: goes in as it is, as one step of undo. Newlines do not submit.
+    void paste(std::string_view text);
+    void insert_newline();
+
+    // True while readline is in a search, a numeric argument, a quoted insert or the middle of a
+    // key sequence: then every key is for it.
+    bool wants_all_keys() const;
+    // Leaves such a state (C-g).
+    void abort();
+
+    std::string text() const;
+    // Bytes of text() before the cursor.
+    size_t cursor() const;
+    void move_cursor(size_t byte);
+    // What readline shows in front of the line in a search or an argument; empty otherwise.
+    std::string prompt() const;
+
+    // A line that was entered, once.
+    std::optional<std::string> take_line();
+    // Empties the line into the kill ring, from where C-y brings it back.
+    void kill_line();
+    void set_text(std::string_view text);
+    void add_history(const std::string& line);
+    // Possible completions of the last Tab when there were several; cleared by the next key.
+    const std::vector<std::string>& candidates() const;
+    void set_completer(Completer completer);
+
+  private:
+    std::string pending_;  // bytes that readline has not read yet
+    size_t read_ = 0;
+    bool literal_next_ = false;
+    std::optional<std::string> line_;
+    std::vector<std::string> candidates_;
+    Completer completer_;
+
+    static LineEditor* instance;
+    friend struct ReadlineHooks;
+};
+
+}  // namespace ui

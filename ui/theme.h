@@ -1,0 +1,61 @@
+// What styles look like: a theme is a map from names to styles. Code asks for "error", never for
+// red. Themes are TOML files (docs/themes.md); the default is built in and equals
+// themes/terminal.toml.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "ui/style.h"
+
+namespace ui {
+
+// The names of styles in a theme file, in this order (kStyleNames in theme.cpp).
+enum class StyleName : uint8_t {
+    text,
+    title,
+    status,
+    status_warn,
+    status_error,
+    role_user,
+    role_assistant,
+    role_system,
+    thinking,
+    outside_context,
+    notice,
+    error,
+    mark,
+    queue,
+    toast,
+    progress,
+    prompt,
+    border,
+    count_,
+};
+
+class Theme {
+  public:
+    // The terminal's own sixteen colours on its own background: right on light and dark.
+    Theme();
+    // Attributes only, for NO_COLOR.
+    static Theme mono();
+    // A theme file. Throws core::Error(config) with file and line.
+    static Theme from_file(const std::string& path);
+    static Theme from_text(std::string_view toml, const std::string& name);
+    // What the user asked for: a path, or the name of a theme in the user's or the system's themes
+    // folder, or "" for the default. NO_COLOR, when not empty, makes every theme mono.
+    static Theme named(const std::string& name);
+
+    const Style& operator[](StyleName name) const { return styles_.at(static_cast<size_t>(name)); }
+    const std::string& name() const { return name_; }
+
+    friend bool operator==(const Theme&, const Theme&) = default;
+
+  private:
+    std::string name_ = "terminal";
+    std::array<Style, static_cast<size_t>(StyleName::count_)> styles_ = {};
+};
+
+}  // namespace ui
