@@ -26,6 +26,7 @@
 // Macros of curses that would hit names of ours.
 #undef lines
 #undef columns
+#undef cursor_visible
 #undef erase
 #undef clear
 
