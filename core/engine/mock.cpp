@@ -1,0 +1,454 @@
+#include "core/engine/mock.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "core/base/error.h"
+#include "core/engine/clients.h"
+#include "core/engine/mock_script.h"
+
+namespace core {
+namespace {
+
+// How often cancel flags are looked at while nothing else is due. They are flags and not messages,
+// so that pool tasks of the real engine can read them; nothing wakes a thread that sleeps.
+constexpr Milliseconds kFlagInterval{2};
+
+// With fake time a reply runs as fast as its client drains, not megabytes ahead of it: what a test
+// sees then depends on the client and not on the speed of this thread.
+constexpr size_t kMaxAhead = size_t{64} << 10U;
+
+// Milliseconds since the start, slept or only counted.
+class MockClock {
+  public:
+    explicit MockClock(bool fake) : fake_(fake) {}
+    bool fake() const { return fake_; }
+    Milliseconds now() const {
+        if (fake_) return now_;
+        return std::chrono::duration_cast<Milliseconds>(std::chrono::steady_clock::now() - start_);
+    }
+    void advance(Milliseconds to) { now_ = std::max(now_, to); }
+
+  private:
+    bool fake_;
+    Milliseconds now_{0};
+    std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+double seconds(Milliseconds time) {
+    return static_cast<double>(time.count()) / 1000.0;
+}
+
+uint32_t count_words(const std::string& text) {
+    return static_cast<uint32_t>(mock_words(text).size());
+}
+
+std::string last_text(const std::vector<chat::Message>& messages, chat::Role role) {
+    for (auto message = messages.rbegin(); message != messages.rend(); ++message)
+        if (message->role == role) return message->text;
+    return {};
+}
+
+// What a script can know of a request.
+struct Prompt {
+    std::string text;  // the last message of the user, or the raw text
+    std::string system;
+    uint32_t messages = 0;
+    uint32_t words = 0;
+};
+
+Prompt read_prompt(const chat::Generate& request) {
+    Prompt prompt;
+    if (const auto* messages = std::get_if<std::vector<chat::Message>>(&request.prompt)) {
+        prompt.text = last_text(*messages, chat::Role::user);
+        prompt.system = last_text(*messages, chat::Role::system);
+        prompt.messages = static_cast<uint32_t>(messages->size());
+        for (const chat::Message& message : *messages)
+            prompt.words += count_words(message.text);
+    } else if (const auto* text = std::get_if<std::string>(&request.prompt)) {
+        prompt.text = *text;
+        prompt.words = count_words(*text);
+    } else {
+        prompt.words = static_cast<uint32_t>(std::get<std::vector<TokenId>>(request.prompt).size());
+    }
+    return prompt;
+}
+
+void replace_all(std::string& text, std::string_view what, const std::string& with) {
+    for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at)) {
+        text.replace(at, what.size(), with);
+        at += with.size();
+    }
+}
+
+std::string fill_placeholders(std::string text, const Prompt& prompt,
+                              const chat::Sampling& sampling) {
+    if (text.find('{') == std::string::npos) return text;
+    char temperature[32];
+    std::snprintf(temperature, sizeof temperature, "%g", static_cast<double>(sampling.temperature));
+    replace_all(text, "{temperature}", temperature);
+    replace_all(text, "{seed}", std::to_string(sampling.seed));
+    replace_all(text, "{messages}", std::to_string(prompt.messages));
+    replace_all(text, "{system}", prompt.system);
+    replace_all(text, "{prompt}", prompt.text);
+    return text;
+}
+
+// A LoadModel, Generate or Prefill that takes its (virtual) time.
+struct Job {
+    chat::Channel* channel = nullptr;
+    chat::Request request;
+    chat::CancelFlag cancel;
+    Milliseconds started{0};
+    Milliseconds due{0};  // when its next step happens
+    MockHold hold = MockHold::none;
+
+    // LoadModel
+    uint32_t load_step = 0;
+
+    // Generate, Prefill
+    const MockReply* reply = nullptr;
+    Prompt prompt = {};
+    chat::Sampling sampling = {};
+    uint32_t prefilled = 0;
+    chat::Usage usage = {};
+    Milliseconds first_token{0};
+    Milliseconds next_stats{0};
+    bool over = false;
+};
+
+}  // namespace
+
+struct MockEngine::Impl {
+    Impl(const std::string& path, bool fake_time)
+        : script(read_mock_script(path)), clock(fake_time), thread([this] { run(); }) {}
+
+    ~Impl() {
+        clients.stop();
+        thread.join();
+    }
+
+    void run();
+    std::optional<Milliseconds> time_to_sleep() const;
+    void accept(Arrival arrival);
+    void end_at_once(chat::Channel& channel, const chat::Request& request);
+    void advance();
+    void step(Job& job);
+    void step_load(Job& job);
+    void step_generate(Job& job);
+    void emit_token(Job& job);
+    void finish(Job& job, chat::FinishReason reason);
+    void fail(Job& job, const std::string& sentence, int exit_code);
+    void emit(Job& job, chat::Event event);
+    const MockReply* choose(const Prompt& prompt);
+    const MockToken* next_token(const Job& job) const;
+    void schedule_token(Job& job);
+    bool holds_back(const Job& job) const;
+
+    // Constant after construction.
+    MockScript script;
+
+    Clients clients;
+
+    // Engine thread only.
+    MockClock clock;
+    std::deque<Job> jobs;  // in order of arrival
+    std::map<const MockReply*, uint32_t> uses;
+    std::map<std::pair<chat::Channel*, chat::RequestId>, chat::Token> last_tokens;
+    bool loaded = false;
+
+    std::thread thread;  // last: it uses everything above
+};
+
+void MockEngine::Impl::run() {
+    while (clients.wait(time_to_sleep())) {
+        for (chat::Channel* channel : clients.leaving()) {
+            std::erase_if(jobs, [&](const Job& job) { return job.channel == channel; });
+            std::erase_if(last_tokens,
+                          [&](const auto& entry) { return entry.first.first == channel; });
+            clients.released(channel);
+        }
+        for (Arrival& arrival : clients.take_arrivals())
+            accept(std::move(arrival));
+        advance();
+        std::erase_if(jobs, [](const Job& job) { return job.over; });
+    }
+    clients.engine_ended();
+}
+
+bool MockEngine::Impl::holds_back(const Job& job) const {
+    return job.hold != MockHold::none || (clock.fake() && job.channel->undrained() > kMaxAhead);
+}
+
+std::optional<Milliseconds> MockEngine::Impl::time_to_sleep() const {
+    if (jobs.empty()) return std::nullopt;
+    Milliseconds shortest = kFlagInterval;
+    for (const Job& job : jobs)
+        if (!holds_back(job))
+            shortest = clock.fake()
+                           ? Milliseconds(0)
+                           : std::min(shortest, std::max(job.due - clock.now(), Milliseconds(0)));
+    return shortest;
+}
+
+// With fake time one step per turn, of the job that is due first; otherwise all that are due.
+void MockEngine::Impl::advance() {
+    for (Job& job : jobs)
+        if (job.cancel->load()) {
+            if (std::holds_alternative<chat::Generate>(job.request)) {
+                finish(job, chat::FinishReason::cancelled);
+            } else if (std::holds_alternative<chat::Prefill>(job.request)) {
+                emit(job, chat::Done{.id = chat::request_of(job.request)});
+                job.over = true;
+            } else {
+                fail(job, "Loading was cancelled.", static_cast<int>(ErrorKind::internal));
+            }
+        }
+    if (!clock.fake()) {
+        for (Job& job : jobs)
+            if (!job.over && !holds_back(job) && job.due <= clock.now()) step(job);
+        return;
+    }
+    Job* first = nullptr;
+    for (Job& job : jobs)
+        if (!job.over && !holds_back(job) && (first == nullptr || job.due < first->due))
+            first = &job;
+    if (first == nullptr) return;
+    clock.advance(first->due);
+    step(*first);
+}
+
+void MockEngine::Impl::accept(Arrival arrival) {
+    const auto cancel = chat::cancel_flag_of(arrival.request);
+    if (!cancel) return end_at_once(*arrival.channel, arrival.request);
+    Job job{.channel = arrival.channel,
+            .request = std::move(arrival.request),
+            .cancel = cancel,
+            .started = clock.now(),
+            .due = clock.now()};
+    job.next_stats = clock.now() + script.model.stats_every;
+    if (std::holds_alternative<chat::LoadModel>(job.request)) {
+        job.due += script.model.load_delay / script.model.load_steps;
+        jobs.push_back(std::move(job));
+        return;
+    }
+    if (!loaded) return fail(job, "No model is loaded.", static_cast<int>(ErrorKind::usage));
+    if (const auto* prefill = std::get_if<chat::Prefill>(&job.request)) {
+        job.prompt = read_prompt({.prompt = prefill->messages});
+    } else {
+        const auto& generate = std::get<chat::Generate>(job.request);
+        job.prompt = read_prompt(generate);
+        job.sampling = generate.sampling;
+    }
+    job.reply = choose(job.prompt);
+    if (job.reply == nullptr)
+        return fail(job, "No reply of the script matches \"" + job.prompt.text + "\".",
+                    static_cast<int>(ErrorKind::backend));
+    if (std::holds_alternative<chat::Generate>(job.request)) ++uses[job.reply];
+    job.usage.prompt = job.reply->prompt_tokens != 0 ? job.reply->prompt_tokens : job.prompt.words;
+    job.usage.reused = std::min(job.reply->reused_tokens, job.usage.prompt);
+    job.usage.recomputed = job.usage.prompt - job.usage.reused;
+    job.prefilled = job.usage.reused;
+    job.due += job.reply->prefill_delay;
+    jobs.push_back(std::move(job));
+}
+
+const MockReply* MockEngine::Impl::choose(const Prompt& prompt) {
+    for (const MockReply& reply : script.replies) {
+        const bool matches = !reply.match || prompt.text.find(*reply.match) != std::string::npos;
+        if (matches && (reply.times == 0 || uses[&reply] < reply.times)) return &reply;
+    }
+    return nullptr;
+}
+
+// Requests that need no time.
+void MockEngine::Impl::end_at_once(chat::Channel& channel, const chat::Request& request) {
+    const chat::RequestId id = chat::request_of(request);
+    if (const auto* update = std::get_if<chat::UpdateSampling>(&request)) {
+        for (Job& job : jobs)
+            if (job.channel == &channel && chat::request_of(job.request) == update->target) {
+                job.sampling = update->sampling;
+                if (job.hold == MockHold::update) job.hold = MockHold::none;
+            }
+        channel.emit(chat::Done{.id = id});
+    } else if (const auto* count = std::get_if<chat::Count>(&request)) {
+        chat::Counted counted{.id = id};
+        if (const auto* text = std::get_if<std::string>(&count->what))
+            counted.tokens.push_back(count_words(*text));
+        else
+            for (const auto& message : std::get<std::vector<chat::Message>>(count->what))
+                counted.tokens.push_back(count_words(message.text));
+        for (const uint32_t tokens : counted.tokens)
+            counted.total += tokens;
+        channel.emit(std::move(counted));
+    } else if (const auto* wish = std::get_if<chat::Preview>(&request)) {
+        const auto token = last_tokens.find({&channel, wish->target});
+        if (token == last_tokens.end())
+            channel.emit(chat::Failed{.id = id, .sentence = "That answer has no token yet."});
+        else
+            channel.emit(chat::Previewed{.id = id, .alternatives = token->second.alternatives});
+    } else if (std::holds_alternative<chat::UnloadModel>(request)) {
+        loaded = false;
+        channel.emit(chat::Done{.id = id});
+    } else if (const auto* kv = std::get_if<chat::Kv>(&request);
+               kv != nullptr && kv->action == chat::KvAction::list) {
+        channel.emit(chat::KvListed{.id = id});
+    } else {
+        channel.emit(chat::Failed{.id = id, .sentence = "The mock engine cannot do that."});
+    }
+}
+
+void MockEngine::Impl::step(Job& job) {
+    if (std::holds_alternative<chat::LoadModel>(job.request))
+        step_load(job);
+    else
+        step_generate(job);
+}
+
+void MockEngine::Impl::step_load(Job& job) {
+    const MockModel& model = script.model;
+    const uint64_t total = model.ready.weight_bytes;
+    ++job.load_step;
+    emit(job, chat::Progress{.id = chat::request_of(job.request),
+                             .phase = chat::Phase::loading,
+                             .done = total * job.load_step / model.load_steps,
+                             .total = total});
+    if (model.hold_load) {
+        job.hold = MockHold::cancel;
+    } else if (model.error && job.load_step > model.error->after) {
+        fail(job, model.error->sentence, model.error->exit_code);
+    } else if (job.load_step >= model.load_steps) {
+        chat::ModelReady ready = model.ready;
+        ready.id = chat::request_of(job.request);
+        ready.seconds = seconds(clock.now() - job.started);
+        loaded = true;
+        emit(job, std::move(ready));
+        job.over = true;
+    }
+    job.due += model.load_delay / model.load_steps;
+}
+
+void MockEngine::Impl::step_generate(Job& job) {
+    const MockReply& reply = *job.reply;
+    if (job.prefilled < job.usage.prompt) {
+        job.prefilled += std::min(reply.prefill_chunk, job.usage.prompt - job.prefilled);
+        emit(job, chat::Progress{.id = chat::request_of(job.request),
+                                 .phase = chat::Phase::prefill,
+                                 .done = job.prefilled,
+                                 .total = job.usage.prompt,
+                                 .reason = reply.prefill_reason});
+        job.usage.prefill_seconds = seconds(clock.now() - job.started);
+        if (reply.hold_prefill) job.hold = MockHold::cancel;
+        if (job.prefilled < job.usage.prompt)
+            job.due += reply.prefill_delay;
+        else
+            schedule_token(job);
+        return;
+    }
+    if (std::holds_alternative<chat::Prefill>(job.request)) {
+        emit(job, chat::Done{.id = chat::request_of(job.request)});
+        job.over = true;
+        return;
+    }
+    emit_token(job);
+}
+
+const MockToken* MockEngine::Impl::next_token(const Job& job) const {
+    const auto& tokens = job.reply->tokens;
+    const size_t index = job.usage.generated;
+    if (index < tokens.size()) return &tokens[index];
+    return job.reply->endless ? &tokens[index % tokens.size()] : nullptr;
+}
+
+void MockEngine::Impl::schedule_token(Job& job) {
+    if (const MockToken* token = next_token(job)) {
+        job.due += token->delay;
+        job.hold = token->hold;
+    }
+}
+
+void MockEngine::Impl::emit_token(Job& job) {
+    const auto& request = std::get<chat::Generate>(job.request);
+    const MockReply& reply = *job.reply;
+    const MockToken* scripted = next_token(job);
+    if (reply.error && job.usage.generated >= reply.error->after)
+        return fail(job, reply.error->sentence, reply.error->exit_code);
+    if (scripted == nullptr) return finish(job, reply.finish);
+    if (job.usage.prompt + job.usage.generated >= script.model.ready.context)
+        return finish(job, chat::FinishReason::context_full);
+    if (request.max_tokens != 0 && job.usage.generated >= request.max_tokens)
+        return finish(job, chat::FinishReason::length);
+
+    chat::Token token = scripted->token;
+    token.bytes = fill_placeholders(token.bytes, job.prompt, job.sampling);
+    token.temperature = job.sampling.temperature;
+    if (job.usage.generated++ == 0) {
+        job.first_token = clock.now();
+        job.usage.first_token_seconds = seconds(clock.now() - job.started);
+    }
+    job.usage.decode_seconds = seconds(clock.now() - job.first_token);
+    last_tokens[{job.channel, request.id}] = token;
+    for (uint32_t choice = 0; choice < request.choices && !job.over; ++choice)
+        emit(job, chat::Delta{
+                      .id = request.id, .choice = choice, .text = token.bytes, .tokens = {token}});
+    if (!job.over && clock.now() >= job.next_stats) {
+        const double elapsed = job.usage.decode_seconds;
+        emit(job, chat::Stats{.weight_bytes = script.model.ready.weight_bytes,
+                              .kv_bytes_budget = script.model.ready.kv_bytes,
+                              .context_used = job.usage.prompt + job.usage.generated,
+                              .tokens_per_second = elapsed > 0 ? job.usage.generated / elapsed : 0,
+                              .running = static_cast<uint32_t>(jobs.size())});
+        job.next_stats = clock.now() + script.model.stats_every;
+    }
+    schedule_token(job);
+}
+
+void MockEngine::Impl::finish(Job& job, chat::FinishReason reason) {
+    const auto& request = std::get<chat::Generate>(job.request);
+    job.over = true;
+    for (uint32_t choice = 0; choice < request.choices; ++choice)
+        job.channel->emit(chat::Finished{.id = request.id,
+                                         .choice = choice,
+                                         .last_choice = choice + 1 == request.choices,
+                                         .reason = reason,
+                                         .usage = job.usage,
+                                         .seed = request.sampling.seed});
+}
+
+void MockEngine::Impl::fail(Job& job, const std::string& sentence, int exit_code) {
+    job.over = true;
+    job.channel->emit(chat::Failed{
+        .id = chat::request_of(job.request), .sentence = sentence, .exit_code = exit_code});
+}
+
+// Like the real engine: a client that does not drain loses the request.
+void MockEngine::Impl::emit(Job& job, chat::Event event) {
+    if (!job.channel->emit(std::move(event)))
+        fail(job, "The client does not read its events; the request was cancelled.",
+             static_cast<int>(ErrorKind::backend));
+}
+
+MockEngine::MockEngine(const std::string& script_path, bool fake_time)
+    : impl_(std::make_unique<Impl>(script_path, fake_time)) {}
+
+MockEngine::~MockEngine() = default;
+
+void MockEngine::attach(chat::Channel& channel) {
+    impl_->clients.attach(channel);
+}
+
+void MockEngine::detach(chat::Channel& channel) {
+    impl_->clients.detach(channel);
+}
+
+}  // namespace core
