@@ -9,6 +9,18 @@
 namespace support {
 namespace {
 
+core::DType file_type(Storage storage) {
+    switch (storage) {
+        case Storage::f32: return core::DType::f32;
+        case Storage::f16: return core::DType::f16;
+        case Storage::bf16: return core::DType::bf16;
+        case Storage::q8_0: return core::DType::q8_0;
+        case Storage::q4_0: return core::DType::q4_0;
+        case Storage::i8c: return core::DType::i8c;
+    }
+    return core::DType::f32;
+}
+
 // What distinguishes the models of this file; everything else follows from the family.
 struct Recipe {
     Family family = Family::grok1;
@@ -120,7 +132,7 @@ class Builder {
 
     void store(const std::string& target, Storage storage, std::vector<uint64_t> shape,
                Encoded encoded) {
-        tensors_.push_back({target, storage, std::move(shape), std::move(encoded.data),
+        tensors_.push_back({target, file_type(storage), std::move(shape), std::move(encoded.data),
                             std::move(encoded.scales), encoded.scale_groups});
     }
 
@@ -285,18 +297,6 @@ TestModel build(const Recipe& recipe, NaiveModel reference) {
     return model;
 }
 
-core::DType file_type(Storage storage) {
-    switch (storage) {
-        case Storage::f32: return core::DType::f32;
-        case Storage::f16: return core::DType::f16;
-        case Storage::bf16: return core::DType::bf16;
-        case Storage::q8_0: return core::DType::q8_0;
-        case Storage::q4_0: return core::DType::q4_0;
-        case Storage::i8c: return core::DType::i8c;
-    }
-    return core::DType::f32;
-}
-
 uint64_t splitmix64(uint64_t state) {
     state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9ULL;
     state = (state ^ (state >> 27)) * 0x94D049BB133111EBULL;
@@ -327,6 +327,16 @@ MetaEntry& TestModel::meta(std::string_view wanted) {
     for (auto& [key, value] : metadata)
         if (key == wanted) return value;
     throw std::out_of_range("no key " + std::string(wanted));
+}
+
+void TestModel::remove_tensor(std::string_view wanted) {
+    tensor(wanted);
+    std::erase_if(tensors, [&](const StoredTensor& tensor) { return tensor.name == wanted; });
+}
+
+void TestModel::remove_meta(std::string_view wanted) {
+    meta(wanted);
+    std::erase_if(metadata, [&](const auto& entry) { return entry.first == wanted; });
 }
 
 std::vector<double> golden_uniforms(std::string_view name, size_t count) {
@@ -389,7 +399,7 @@ void write_gguf(const TestModel& model, const std::string& path) {
             writer.add_string(key, std::get<std::string>(value));
     }
     for (const StoredTensor& tensor : model.tensors)
-        writer.declare(tensor.name, file_type(tensor.storage), tensor.shape, tensor.scale_groups);
+        writer.declare(tensor.name, tensor.type, tensor.shape, tensor.scale_groups);
     for (const StoredTensor& tensor : model.tensors) {
         writer.append_bytes(tensor.data);
         writer.append_bytes(tensor.scales);

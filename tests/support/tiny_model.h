@@ -12,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/tensor/dtype.h"
 #include "tests/support/naive_forward.h"
 #include "tests/support/storage.h"
 
@@ -27,7 +28,7 @@ std::string name(Family family);
 // A tensor as it goes into the file. shape[0] is the contiguous dimension.
 struct StoredTensor {
     std::string name;
-    Storage storage = Storage::f32;
+    core::DType type = core::DType::f32;
     std::vector<uint64_t> shape;
     std::vector<std::byte> data;
     std::vector<std::byte> scales;  // I8C: bf16 {groups, out(, experts)}
@@ -45,6 +46,8 @@ struct TestModel {
     // REQUIRES: present.
     StoredTensor& tensor(std::string_view name);
     MetaEntry& meta(std::string_view key);
+    void remove_tensor(std::string_view name);
+    void remove_meta(std::string_view key);
 };
 
 // Element i is number i + 1 of splitmix64 seeded with FNV-1a of `name`, as a uniform in [0, 1).

@@ -1,0 +1,133 @@
+// moxie eval: the files and numbers it writes and the sentences it refuses with.
+#include "app/eval_cmd.h"
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/base/error.h"
+#include "tests/support/loaded_model.h"
+#include "tests/support/tiny_model.h"
+
+namespace {
+
+using support::Family;
+using support::Storage;
+using testing::HasSubstr;
+
+constexpr core::TokenId kTokens[] = {1, 7, 3, 41, 22, 9, 9, 30, 47, 5, 12, 18};
+
+class EvalCommand : public testing::Test {
+  protected:
+    EvalCommand() : file_(golden_model(Family::grok1)), npy_(file_.path() + ".npy") {
+        options_.engine.model = file_.path();
+        options_.engine.threads = 1;
+        options_.tokens.assign(std::begin(kTokens), std::end(kTokens));
+        options_.out = npy_;
+    }
+    ~EvalCommand() override { std::filesystem::remove(npy_); }
+
+    std::string run() {
+        std::ostringstream out;
+        EXPECT_EQ(app::run_eval_logits(options_, out), 0);
+        std::ifstream stream(npy_, std::ios::binary);
+        return {std::istreambuf_iterator<char>(stream), {}};
+    }
+
+    void expect_refused(core::ErrorKind kind, const std::string& fragment) const {
+        std::ostringstream out;
+        try {
+            app::run_eval_logits(options_, out);
+            FAIL() << "was not refused";
+        } catch (const core::Error& error) {
+            EXPECT_EQ(error.kind(), kind);
+            EXPECT_THAT(error.what(), HasSubstr(fragment));
+        }
+    }
+
+    support::TemporaryGguf file_;
+    std::string npy_;
+    app::EvalLogitsOptions options_;
+};
+
+// The data of an NPY file, after checking everything before them.
+std::vector<float> npy_data(const std::string& npy, const std::string& shape) {
+    EXPECT_EQ(npy.substr(0, 8), std::string("\x93NUMPY\x01\x00", 8));
+    const size_t header = 10 + static_cast<uint8_t>(npy[8]) + 256U * static_cast<uint8_t>(npy[9]);
+    EXPECT_EQ(header % 64, 0U);
+    EXPECT_EQ(npy[header - 1], '\n');
+    EXPECT_THAT(npy.substr(10, header - 10),
+                HasSubstr("{'descr': '<f4', 'fortran_order': False, 'shape': (" + shape + "), }"));
+    std::vector<float> values((npy.size() - header) / sizeof(float));
+    std::memcpy(values.data(), npy.data() + header, values.size() * sizeof(float));
+    return values;
+}
+
+TEST_F(EvalCommand, LogitsOfTheLastTokenAreAnNpyFileOfOneRow) {
+    const std::vector<float> logits = npy_data(run(), "1, 48");
+    ASSERT_EQ(logits.size(), 48U);
+    EXPECT_NEAR(logits[0], -0.6510, 1e-3);
+    EXPECT_NEAR(logits[1], 1.5851, 1e-3);
+}
+
+TEST_F(EvalCommand, AllRowsAreTheSameBytesForEveryChunkAndThreadCount) {
+    options_.all = true;
+    const std::string whole = run();
+    const std::vector<float> logits = npy_data(whole, "12, 48");
+    ASSERT_EQ(logits.size(), 12U * 48U);
+    EXPECT_NEAR(logits[1], 11.9698, 1e-3);
+    for (const uint32_t chunk : {1U, 5U, 12U, 100U}) {
+        options_.engine.chunk = chunk;
+        options_.engine.threads = 1 + chunk % 2;
+        EXPECT_EQ(run(), whole) << "chunk " << chunk;
+    }
+}
+
+TEST_F(EvalCommand, TokensOutsideTheVocabularyAreRefused) {
+    options_.tokens = {1, 48};
+    expect_refused(core::ErrorKind::usage, "id 48");
+    options_.tokens = {-1};
+    expect_refused(core::ErrorKind::usage, "id -1");
+    options_.tokens = {};
+    expect_refused(core::ErrorKind::usage, "--tokens");
+}
+
+TEST_F(EvalCommand, MoreTokensThanTheContextAreRefused) {
+    options_.tokens.assign(1025, 1);
+    expect_refused(core::ErrorKind::context, "1025 tokens");
+}
+
+TEST_F(EvalCommand, UnknownNamesAndPathsAreRefused) {
+    options_.engine.kv = "f8";
+    expect_refused(core::ErrorKind::usage, "f8");
+    options_.engine.kv = "f32";
+    options_.engine.isa = "mmx";
+    expect_refused(core::ErrorKind::usage, "mmx");
+    options_.engine.isa = "";
+    options_.out = "/nonexistent/x.npy";
+    expect_refused(core::ErrorKind::storage, "/nonexistent/x.npy");
+    options_.engine.model = "/nonexistent/x.gguf";
+    expect_refused(core::ErrorKind::model_not_found, "/nonexistent/x.gguf");
+}
+
+TEST_F(EvalCommand, PerplexityNeedsAVocabulary) {
+    const std::string text = file_.path() + ".txt";
+    std::ofstream(text) << "hello";
+    app::EvalPerplexityOptions options{.engine = options_.engine, .text = text, .context = 0};
+    std::ostringstream out;
+    try {
+        app::run_eval_perplexity(options, out);
+        FAIL() << "was not refused";
+    } catch (const core::Error& error) {
+        EXPECT_EQ(error.kind(), core::ErrorKind::model_unusable);
+        EXPECT_THAT(error.what(), HasSubstr("no vocabulary"));
+    }
+    std::filesystem::remove(text);
+}
+
+}  // namespace

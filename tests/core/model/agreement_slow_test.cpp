@@ -1,0 +1,41 @@
+// The engine against naive_forward: every family, storage type, tier and KV type, on sequences of
+// more than two pages.
+#include <cstdio>
+#include <tuple>
+
+#include <gtest/gtest.h>
+
+#include "tests/support/agreement.h"
+
+namespace {
+
+using support::Family;
+using support::Storage;
+
+using Combination = std::tuple<Family, Storage, core::KvType>;
+
+class FullAgreementTest : public testing::TestWithParam<Combination> {};
+
+INSTANTIATE_TEST_SUITE_P(All, FullAgreementTest,
+                         testing::Combine(testing::ValuesIn(support::kAllFamilies),
+                                          testing::ValuesIn(support::kAllStorages),
+                                          testing::Values(core::KvType::f32, core::KvType::f16,
+                                                          core::KvType::q8)),
+                         [](const testing::TestParamInfo<Combination>& instance) {
+                             return name(std::get<Family>(instance.param)) + "_" +
+                                    name(std::get<Storage>(instance.param)) + "_kv_" +
+                                    std::string(core::name(std::get<core::KvType>(instance.param)));
+                         });
+
+TEST_P(FullAgreementTest, EngineAgreesWithNaiveForwardOnEveryTier) {
+    constexpr uint32_t kLength = 2 * core::kPagePositions + 21;
+    const auto [family, storage, kv] = GetParam();
+    const support::AgreementCase agreement(family, storage, kv, kLength);
+    for (const core::Kernels* kernels : core::all_kernels()) {
+        SCOPED_TRACE(kernels->name);
+        agreement.compare(*kernels);
+    }
+    std::printf("worst relative error: %.2e\n", agreement.worst_error());
+}
+
+}  // namespace
