@@ -19,24 +19,56 @@ struct RenderedChat {
     bool strip_space = false;              // answers begin with one space that is not content
 };
 
+// What the engine needs to answer a prompt.
+struct Prompt {
+    std::vector<TokenId> ids;        // with BOS where the vocabulary asks for it
+    std::vector<TokenId> stop_ids;   // each ends the answer and is not part of it
+    std::vector<std::string> stops;  // for the Detokenizer, besides the user's own
+    bool strip_space = false;        // for the Detokenizer
+};
+
 class ChatFormat {
   public:
     // "grok-1" (transcript of ours, `Human: ...\n\nAssistant:`) or "grok-2". Error(usage)
     // otherwise.
     static ChatFormat named(std::string_view name);
-    // The user's choice, else what the file's template or vocabulary says, else the family's own.
+    // What the file's template or vocabulary says, else "grok-1". A choice of the user goes through
+    // named() instead.
     static ChatFormat detect(const WeightFile& file, const Tokenizer& tokenizer);
 
-    std::string_view name() const { return name_; }
+    std::string_view name() const;
+
     // Text from messages keeps `specials` off. The last message may be a partial answer of the
     // assistant to be continued; otherwise the generation prompt follows.
-    // Throws Error(usage) for a role that the format has no place for.
-    RenderedChat render(std::span<const chat::Message> messages) const;
+    //
+    // A message with ids keeps them as far as they spell its text (an answer that a stop string
+    // ended has ids beyond it, an edited one has other ids); the rest of the text is tokenized
+    // anew. Ids at its end that stand for no text, such as the one that ended it, are left out,
+    // and the format puts its own end there.
+    RenderedChat render(const Tokenizer& tokenizer, std::span<const chat::Message> messages) const;
+
+    // The same as token ids. The past of a conversation that grows keeps its ids: the prompt of a
+    // later turn begins with the prompt and the answer's ids of the turn before.
+    Prompt prompt(const Tokenizer& tokenizer, std::span<const chat::Message> messages) const;
+
+    // Tokens that each message takes, with what the format puts around it; without BOS and the
+    // generation prompt.
+    std::vector<uint32_t> count(const Tokenizer& tokenizer,
+                                std::span<const chat::Message> messages) const;
 
   private:
-    explicit ChatFormat(std::string_view name) : name_(name) {}
-    std::string_view name_;
+    struct Style;
+    static const Style kStyles[];
+    void open_message(const Tokenizer& tokenizer, const chat::Message& message,
+                      std::vector<TextSpan>& spans) const;
+    void close_message(std::vector<TextSpan>& spans) const;
+
+    explicit ChatFormat(const Style& style) : style_(&style) {}
+    const Style* style_;
 };
+
+// A text to be continued as it stands, without a format.
+Prompt raw_prompt(const Tokenizer& tokenizer, std::string_view text);
 
 // Names accepted by named(), for help texts.
 std::span<const std::string_view> chat_format_names();

@@ -12,7 +12,8 @@ namespace core {
 
 class Detokenizer {
   public:
-    // `stops` end the answer where they match; their text is not given out. Empty ones are ignored.
+    // `stops` end the answer where the earliest of them begins; neither their text nor what follows
+    // is given out. Empty ones are ignored.
     // `strip_space` drops one leading space of the output (dummy prefix; Grok-2's "Assistant: ").
     Detokenizer(const Tokenizer& tokenizer, std::vector<std::string> stops, bool strip_space);
 
@@ -24,11 +25,13 @@ class Detokenizer {
     bool stopped() const { return stopped_; }
 
   private:
+    void accept(bool all);
     std::string release(bool all);
 
     const Tokenizer* tokenizer_;
     std::vector<std::string> stops_;
-    std::string pending_;
+    std::string bytes_;    // the beginning of a code point
+    std::string pending_;  // text that may be the beginning of a stop string
     bool strip_space_;
     bool started_ = false;
     bool stopped_ = false;

@@ -15,11 +15,14 @@
 namespace core {
 
 // A piece of rendered text with its origin. Adjacent spans are one text for the merges; only where
-// `specials` is set may special-shaped pieces (`<|separator|>`) and control pieces become their
-// ids. What a person or a file wrote is never parsed for them.
+// `specials` is set may special-shaped pieces (`<|separator|>`, user-defined or control) become
+// their ids. What a person or a file wrote is never parsed for them. Control pieces of another
+// shape (`[BOS]`, `</s>`) never come from text at all, as in SentencePiece.
 struct TextSpan {
     std::string text;
     bool specials = false;
+    // Exact ids in place of a text; nothing merges across them. A span has either.
+    std::vector<TokenId> tokens = {};
 };
 
 enum class PieceKind : uint8_t { normal, unknown, control, user_defined, unused, byte };
@@ -33,7 +36,8 @@ class Tokenizer {
     // before the whole text only.
     virtual std::vector<TokenId> encode(std::span<const TextSpan> spans) const = 0;
 
-    // Bytes that a token stands for; control pieces have none. Not always whole code points.
+    // Bytes that a token stands for; control pieces have none, the unknown piece is U+FFFD. Not
+    // always whole code points.
     // The leading space of a dummy prefix is the detokenizer's business.
     virtual std::string_view bytes(TokenId id) const = 0;
     virtual PieceKind kind(TokenId id) const = 0;
