@@ -1,0 +1,73 @@
+// Mixture of experts: which experts a token uses, and gated feed-forward branches over subsets of
+// the tokens (each expert is one; a dense FFN is one over all tokens).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/base/pool.h"
+#include "core/kernels/kernels.h"
+#include "core/kernels/vector.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/matmul.h"
+#include "core/tensor/matrix.h"
+
+namespace core {
+
+struct Router {
+    const float* weights = nullptr;  // [experts, dim]
+    uint32_t experts = 0;
+    uint32_t active = 0;
+    float softcap = 0.0F;      // on the logits, before the softmax over all experts; 0 = off
+    bool renormalize = false;  // divide the chosen probabilities by their sum
+};
+
+// Probabilities of all experts for one row x [dim]: float32 products in the order of
+// VectorKernels::dot, cap, softmax. `probabilities`: [experts].
+void router_probabilities(const VectorKernels& kernels, const Router& router, const float* x,
+                          uint32_t dim, float* probabilities);
+
+// The experts of each row, and the rows of each expert.
+struct Routing {
+    uint32_t active = 0;
+    std::vector<uint32_t> experts;  // [rows, active], ascending ids in a row
+    std::vector<float> weights;     // [rows, active]
+    std::vector<uint32_t> places;   // [rows, active]: index into `rows`
+    std::vector<uint32_t> begin;    // [experts + 1]: expert e has rows[begin[e], begin[e + 1])
+    std::vector<uint32_t> rows;     // [rows * active], ascending within an expert
+
+    // Top-k of each row: probability descending, then id ascending.
+    // probabilities: [rows, router.experts]
+    void assign(const Router& router, std::span<const float> probabilities);
+};
+
+enum class GateFunction : uint8_t { gelu_tanh, silu };
+
+// out = down(gate_function(gate x) * up x) for some rows of x.
+struct GatedBranch {
+    const Matrix* gate = nullptr;
+    const Matrix* up = nullptr;
+    const Matrix* down = nullptr;
+    std::span<const uint32_t> rows;  // of x, ascending; empty: all rows
+    float* out = nullptr;            // [rows, dim]
+};
+
+// Memory of gated_branches, reused between calls.
+struct BranchBuffers {
+    MatmulInput all;                    // every row of x, shared by the branches that take them
+    std::vector<MatmulInput> gathered;  // the branch's rows of x
+    std::vector<MatmulInput> gated;     // the branch's gate * up, as input of its down product
+    std::vector<float> gate;            // [branches, rows, width], one branch after the other
+    std::vector<float> up;
+    std::vector<MatmulJob> jobs;
+};
+
+// Runs all branches with two matrix regions: every gate and up, then every down.
+// x: [rows, dim]. When `cancel` becomes true the outputs are garbage.
+void gated_branches(const Kernels& kernels, Pool& pool, std::span<const GatedBranch> branches,
+                    GateFunction function, std::span<const float> x, uint32_t dim,
+                    BranchBuffers& buffers, const CancelFlag* cancel);
+
+}  // namespace core
