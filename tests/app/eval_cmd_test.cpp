@@ -1,10 +1,13 @@
 // moxie eval: the files and numbers it writes and the sentences it refuses with.
 #include "app/eval_cmd.h"
 
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iomanip>
 #include <iterator>
+#include <map>
 #include <sstream>
 
 #include <gmock/gmock.h>
@@ -128,6 +131,54 @@ TEST_F(EvalCommand, PerplexityNeedsAVocabulary) {
         EXPECT_THAT(error.what(), HasSubstr("no vocabulary"));
     }
     std::filesystem::remove(text);
+}
+
+// -ln of the probability that naive_forward gives to tokens[1...].
+double naive_nats(const support::TestModel& model, const std::vector<core::TokenId>& tokens) {
+    support::NaiveForward forward(model.reference, {});
+    double nats = 0.0;
+    for (size_t i = 0; i + 1 < tokens.size(); ++i) {
+        double sum = 0.0;
+        const std::vector<double> logits = forward.step(tokens[i]);
+        for (const double logit : logits)
+            sum += std::exp(logit);
+        nats += std::log(sum) - logits[static_cast<size_t>(tokens[i + 1])];
+    }
+    return nats;
+}
+
+TEST_F(EvalCommand, PerplexityIsThatOfTheNaiveForwardPass) {
+    support::TestModel model = golden_model(Family::grok1);
+    add_vocabulary(model);
+    const support::TemporaryGguf file(model);
+    const std::string path = file.path() + ".txt";
+    std::ofstream(path) << "the that";
+    // [BOS] ▁the ▁ th a t: the merge with the lowest id wins.
+    const std::vector<core::TokenId> tokens = {1, 7, 8, 4, 9, 28};
+    app::EvalPerplexityOptions options;
+    options.engine = {.model = file.path(), .threads = 1, .chunk = 2, .isa = "", .kv = "f32"};
+    options.text = path;
+    std::ostringstream out;
+    ASSERT_EQ(app::run_eval_perplexity(options, out), 0);
+    std::istringstream lines(out.str());
+    std::map<std::string, double> values;
+    for (std::string line; std::getline(lines, line);)
+        values[line.substr(0, line.find("  "))] = std::stod(line.substr(line.rfind(' ')));
+    const double nats = naive_nats(model, tokens);
+    EXPECT_EQ(values["tokens"], 5.0);
+    EXPECT_NEAR(values["nats per token"], nats / 5, 1e-4);
+    EXPECT_NEAR(values["perplexity"], std::exp(nats / 5), 0.01);
+    // "▁the that" is nine bytes: the dummy prefix counts as the space that it stands for.
+    EXPECT_NEAR(values["bits per byte"], nats / 9 / std::log(2.0), 1e-4);
+    // Windows of four: [BOS] and three tokens, then [BOS] and two.
+    options.context = 4;
+    std::ostringstream windowed;
+    ASSERT_EQ(app::run_eval_perplexity(options, windowed), 0);
+    const double cut = naive_nats(model, {1, 7, 8, 4}) + naive_nats(model, {1, 9, 28});
+    std::ostringstream expected;
+    expected << "nats per token  " << std::setprecision(3) << cut / 5;
+    EXPECT_THAT(windowed.str(), HasSubstr(expected.str()));
+    std::filesystem::remove(path);
 }
 
 }  // namespace

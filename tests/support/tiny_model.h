@@ -35,7 +35,8 @@ struct StoredTensor {
     uint64_t scale_groups = 0;
 };
 
-using MetaEntry = std::variant<uint32_t, float, std::string>;
+using MetaEntry = std::variant<uint32_t, float, bool, std::string, std::vector<std::string>,
+                               std::vector<float>, std::vector<int32_t>>;
 
 // Metadata and tensors may be changed before writing: that is how tests make broken files.
 struct TestModel {
@@ -61,6 +62,11 @@ TestModel tiny_model(Family family, Storage storage);
 
 // The same with matrices so large that their products are split into several tasks.
 TestModel wide_model(Family family, Storage storage);
+
+// Replaces `no_vocab` by a SentencePiece vocabulary of [PAD], [BOS], [EOS], [UNK], the byte pieces
+// where they fit, a space, letters and a few merges; the remaining ids are unused pieces.
+// REQUIRES: at least 40 ids.
+void add_vocabulary(TestModel& model);
 
 void write_gguf(const TestModel& model, const std::string& path);
 
