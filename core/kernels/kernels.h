@@ -11,39 +11,39 @@
 #include <string_view>
 
 #include "core/tensor/dtype.h"
+#include "core/tensor/matrix.h"
 
 namespace core {
 
-// Activations as a kernel reads them. Quantized: `values` int8 [tokens][cols] with each group of 4
-// columns contiguous, `scales` f32 [tokens][cols / 32] (max / 127), `sums` int32 [tokens][cols /
-// 32] (sum of the 32 int8 values). Float: `floats` f32 [tokens][cols].
+// Activations as a kernel reads them: quantized (values, scales, sums) or floats.
 struct ActivationView {
-    const int8_t* values = nullptr;
-    const float* scales = nullptr;
-    const int32_t* sums = nullptr;
-    const float* floats = nullptr;
+    const int8_t* values = nullptr;  // [tokens, cols]
+    const float* scales = nullptr;   // [tokens, cols / 32]: max|x| / 127
+    const int32_t* sums = nullptr;   // [tokens, cols / 32]: sum of the block's 32 values
+    const float* floats = nullptr;   // [tokens, cols]
     uint32_t tokens = 0;
     uint32_t cols = 0;
 };
 
-// One panel (16 output rows) times tokens [begin, end) of x.
+// Consecutive panels (16 output rows each) times tokens [token_begin, token_end) of x.
 struct PanelProduct {
-    const std::byte* panel =
-        nullptr;                // packed as documented in core/tensor/matrix.h, 64-byte aligned
-    uint32_t scale_groups = 0;  // I8C only
+    const std::byte* panels = nullptr;  // first panel, packed as core/tensor/matrix.h says
+    size_t panel_bytes = 0;             // from one panel to the next; a multiple of 64
+    uint32_t rows = kPanelRows;         // rows to compute: all of each panel but the last
+    uint32_t scale_groups = 0;          // I8C only
     ActivationView x;
     uint32_t token_begin = 0;
     uint32_t token_end = 0;
     float* y = nullptr;  // y[token * y_stride + row], row < rows
     size_t y_stride = 0;
-    uint32_t rows = 16;  // rows of the panel to store; fewer than 16 only in the last panel
 };
 
 struct Kernels {
     std::string_view name;  // "scalar", "avx2", "avx512vnni"
 
-    // x[0, n) to int8 blocks of 32: d = max|x| / 127, q = nearest even of x * (1 / d); d = 0 for
-    // zeros. REQUIRES: n a multiple of 32.
+    // x[0, n) to int8 blocks of 32: d = max|x| / 127, q = nearest even of x * (1 / d). A block
+    // whose d is below the smallest normal float becomes zeros with d = 0. REQUIRES: n a multiple
+    // of 32, x finite (else values are unspecified).
     void (*quantize)(const float* x, uint32_t n, int8_t* values, float* scales,
                      int32_t* sums) = nullptr;
 
@@ -53,6 +53,11 @@ struct Kernels {
     void (*matmul_q8_0)(const PanelProduct&) = nullptr;
     void (*matmul_q4_0)(const PanelProduct&) = nullptr;
     void (*matmul_i8c)(const PanelProduct&) = nullptr;
+
+    // For the probes of core/ops/probe.h: reads memory as fast as it comes and returns a checksum;
+    // runs `rounds` of the tier's best int8 multiply-adds and returns how many operations that was.
+    uint32_t (*read_memory)(const std::byte* data, size_t bytes) = nullptr;
+    uint64_t (*int8_work)(uint64_t rounds) = nullptr;
 
     const struct VectorKernels* vector = nullptr;  // attention, norms, activations: vector.h
 };

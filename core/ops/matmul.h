@@ -8,8 +8,8 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
-#include <vector>
 
 #include "core/base/pool.h"
 #include "core/kernels/kernels.h"
@@ -29,16 +29,29 @@ class Activations {
     void assign(const Kernels& kernels, DType weight_type, const float* x, size_t stride,
                 uint32_t tokens, uint32_t cols, std::span<const uint32_t> rows = {});
 
+    // The same in two steps, for callers with many rows: resize(), then assign_row() once for each
+    // token, from any tasks.
+    void resize(DType weight_type, uint32_t tokens, uint32_t cols);
+    void assign_row(const Kernels& kernels, uint32_t token, const float* x);
+
     uint32_t tokens() const { return tokens_; }
     uint32_t cols() const { return cols_; }
     bool quantized() const { return quantized_; }
     ActivationView view() const;
 
   private:
+    static constexpr uint32_t kBlock = 32;
+    struct Free {
+        void operator()(std::byte* memory) const;
+    };
+
     uint32_t tokens_ = 0;
     uint32_t cols_ = 0;
     bool quantized_ = false;
-    std::vector<std::byte> storage_;
+    size_t scales_at_ = 0;  // byte offsets in storage_
+    size_t sums_at_ = 0;
+    size_t capacity_ = 0;
+    std::unique_ptr<std::byte, Free> storage_;  // 64-byte aligned
 };
 
 // One product. y is [tokens, weight rows], rows `y_stride` floats apart.

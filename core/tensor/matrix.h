@@ -27,21 +27,23 @@ struct RowRange {
 // What pack() reads: row-major storage blocks as they lie in a file.
 struct MatrixSource {
     DType type = DType::f32;
-    uint32_t rows = 0;                  // output dimension
-    uint32_t cols = 0;                  // input dimension; a multiple of the type's block
-    std::span<const std::byte> data;    // [rows, cols] in storage blocks
-    std::span<const std::byte> scales;  // I8C: BF16 [rows, groups], groups contiguous per row
-    uint32_t scale_groups = 0;          // I8C: column groups; cols / groups is a multiple of 32
+    uint32_t rows = 0;                       // output dimension
+    uint32_t cols = 0;                       // input dimension; a multiple of the type's block
+    std::span<const std::byte> data = {};    // [rows, cols] in storage blocks
+    std::span<const std::byte> scales = {};  // I8C: BF16 [rows, groups], groups contiguous per row
+    uint32_t scale_groups = 0;  // I8C: column groups; cols / groups is a multiple of 32
 };
 
-// Layout of one panel (16 rows), k ascending; missing rows of the last panel are zero:
-//   F32, F16, BF16   per column: 16 values in storage type
-//   Q8_0             per 32 columns: 16 f16 scales, then for each 4 columns 16 rows x 4 bytes (w +
-//   128) Q4_0             per 32 columns: 16 f16 scales, then 4 x 64 bytes: byte (row, j) of vector
-//   g holds
-//                    column 4g + j in its low nibble and column 16 + 4g + j in its high nibble (w +
-//                    8)
-//   I8C              per 32 columns: as Q8_0 without scales; after each column group 16 bf16 scales
+// Layout of one panel (16 rows), k ascending. Missing rows of the last panel are zero bytes.
+//
+// F32, F16, BF16: per column, 16 values in storage type.
+//
+// Q8_0: per 32 columns, 16 f16 scales, then per 4 columns 16 rows x 4 bytes (w + 128).
+//
+// Q4_0: per 32 columns, 16 f16 scales, then 4 vectors of 64 bytes: byte (row, j) of vector g holds
+// column 4g + j in its low nibble and column 16 + 4g + j in its high nibble (w + 8).
+//
+// I8C: per 32 columns as Q8_0 without scales; after each column group 16 bf16 scales.
 class Matrix {
   public:
     Matrix() = default;
@@ -71,7 +73,7 @@ class Matrix {
     std::shared_ptr<const std::byte> storage_;  // shared by the matrices cut from one allocation
 };
 
-// Bytes of one packed panel.
+// Bytes of one packed panel, a multiple of 64.
 size_t packed_panel_bytes(DType type, uint32_t cols, uint32_t scale_groups);
 
 // Allocates (anonymous, huge pages asked for) and packs in steps, so that a loader can pack panels
@@ -98,5 +100,9 @@ class MatrixBuilder {
 
 // Packs at once, on the calling thread. For tests and small matrices.
 Matrix pack(const MatrixSource& source);
+
+// One row as floats, out [cols]: an embedding is looked up in the matrix that also is the output.
+// Scaled types round once, at value * scale.
+void unpack_row(const Matrix& matrix, uint32_t row, float* out);
 
 }  // namespace core

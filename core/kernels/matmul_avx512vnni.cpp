@@ -1,0 +1,374 @@
+// The AVX-512 VNNI tier of the matrix products. A lane of a 512-bit register is an output row.
+//
+// Products run in tiles of Panels x Tokens accumulators that never leave the registers. Two panels
+// share each broadcast of an activation, so that the two load ports keep up with the multiply-add
+// ports; one token takes one panel at a time, because one stream of memory is the fastest.
+//
+// Stored weights are unsigned (w + offset). vpdpbusd multiplies them with signed activations; the
+// accumulator starts at -offset times the block sum of the activations, which corrects it exactly.
+
+#include "core/kernels/tiers.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")
+
+namespace core {
+namespace {
+
+// ---- Block formats: how 16 rows x 32 columns become vectors of unsigned bytes.
+
+struct BytesFormat {
+    static constexpr size_t kBlockBytes = kQ8PanelBlock;
+    static constexpr int32_t kOffset = kQ8Offset;
+
+    // Columns 4 * group to 4 * group + 3 of 16 rows. `weights` is past the scales.
+    static __m512i group(const std::byte* weights, int group) {
+        return _mm512_loadu_si512(weights + 64 * group);
+    }
+};
+
+struct NibblesFormat {
+    static constexpr size_t kBlockBytes = kQ4PanelBlock;
+    static constexpr int32_t kOffset = kQ4Offset;
+
+    static __m512i group(const std::byte* weights, int group) {
+        const __m512i both = _mm512_loadu_si512(weights + 64 * (group % 4));
+        const __m512i low = _mm512_set1_epi8(15);
+        return _mm512_and_si512(group < 4 ? both : _mm512_srli_epi16(both, 4), low);
+    }
+};
+
+// ---- Element formats: how 16 values in storage type become floats.
+
+struct F32Format {
+    static constexpr size_t kColumnBytes = 64;
+    static __m512 load(const std::byte* column) { return _mm512_loadu_ps(column); }
+};
+
+struct F16Format {
+    static constexpr size_t kColumnBytes = 32;
+    static __m512 load(const std::byte* column) {
+        return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(column)));
+    }
+};
+
+struct Bf16Format {
+    static constexpr size_t kColumnBytes = 32;
+    static __m512 load(const std::byte* column) {
+        const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(column));
+        return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+    }
+};
+
+// ---- Tiles
+
+int32_t load_int32(const int8_t* from) {
+    int32_t value = 0;
+    __builtin_memcpy(&value, from, sizeof(value));
+    return value;
+}
+
+// What a tile works on: `Panels` panels from `panel` on, `Tokens` tokens from `token` on.
+struct TileJob {
+    const PanelProduct* product;
+    const std::byte* panel;
+    uint32_t row;  // of the first panel
+    uint32_t token;
+};
+
+template <int Panels, int Tokens>
+using Accumulators = __m512[Panels][Tokens];
+
+template <int Panels, int Tokens>
+[[gnu::always_inline]] inline void clear(Accumulators<Panels, Tokens>& acc) {
+#pragma GCC unroll 2
+    for (int p = 0; p < Panels; ++p) {
+#pragma GCC unroll 16
+        for (int t = 0; t < Tokens; ++t) {
+            acc[p][t] = _mm512_setzero_ps();
+        }
+    }
+}
+
+template <int Panels, int Tokens>
+[[gnu::always_inline]] inline void store(const TileJob& job, Accumulators<Panels, Tokens>& acc) {
+    const PanelProduct& product = *job.product;
+#pragma GCC unroll 2
+    for (int p = 0; p < Panels; ++p) {
+        const uint32_t row = job.row + static_cast<uint32_t>(p) * kPanelRows;
+        const uint32_t left = product.rows - row;
+        const auto wanted = static_cast<__mmask16>(left >= kPanelRows ? 0xffffU : (1U << left) - 1);
+        float* y = product.y + job.token * product.y_stride + row;
+#pragma GCC unroll 16
+        for (int t = 0; t < Tokens; ++t) {
+            _mm512_mask_storeu_ps(y + static_cast<size_t>(t) * product.y_stride, wanted, acc[p][t]);
+        }
+    }
+}
+
+// sum[p][t] = exact integer dot of 32 columns. `weights` is the first panel's block past its
+// scales, `x` and `x_sum` the first token's block.
+template <class Format, int Panels, int Tokens>
+[[gnu::always_inline]] inline void dot_block(const TileJob& job, const std::byte* weights,
+                                             const int8_t* x, const int32_t* x_sum,
+                                             __m512i (&sum)[Panels][Tokens]) {
+    const size_t panel_bytes = job.product->panel_bytes;
+    const size_t cols = job.product->x.cols;
+    const size_t blocks = cols / kBlockCols;
+#pragma GCC unroll 16
+    for (int t = 0; t < Tokens; ++t) {
+        const __m512i start = _mm512_set1_epi32(-Format::kOffset * x_sum[t * blocks]);
+#pragma GCC unroll 2
+        for (int p = 0; p < Panels; ++p) {
+            sum[p][t] = start;
+        }
+    }
+#pragma GCC unroll 8
+    for (int g = 0; g < 8; ++g) {
+        __m512i w[Panels];
+#pragma GCC unroll 2
+        for (int p = 0; p < Panels; ++p) {
+            w[p] = Format::group(weights + p * panel_bytes, g);
+        }
+#pragma GCC unroll 16
+        for (int t = 0; t < Tokens; ++t) {
+            const __m512i four = _mm512_set1_epi32(load_int32(x + t * cols + 4 * g));
+#pragma GCC unroll 2
+            for (int p = 0; p < Panels; ++p) {
+                sum[p][t] = _mm512_dpbusd_epi32(sum[p][t], w[p], four);
+            }
+        }
+    }
+}
+
+// Q8_0 and Q4_0: acc = fma(float(sum), scale_w * scale_x, acc) per block.
+template <class Format>
+struct BlockProduct {
+    static constexpr int kPairTokens = 6;  // 24 accumulators, 2 weights, 1 broadcast, 2 scales
+    static constexpr int kSingleTokens = 8;
+
+    template <int Panels, int Tokens>
+    static void tile(const TileJob& job) {
+        const ActivationView& x = job.product->x;
+        const size_t blocks = x.cols / kBlockCols;
+        const size_t panel_bytes = job.product->panel_bytes;
+        Accumulators<Panels, Tokens> acc;
+        clear<Panels, Tokens>(acc);
+        const std::byte* block = job.panel;
+        size_t at = job.token * blocks;
+        for (size_t k = 0; k < blocks; ++k, ++at, block += Format::kBlockBytes) {
+            __m512i sum[Panels][Tokens];
+            dot_block<Format, Panels, Tokens>(job, block + kPanelScaleBytes,
+                                              x.values + at * kBlockCols, x.sums + at, sum);
+#pragma GCC unroll 2
+            for (int p = 0; p < Panels; ++p) {
+                const __m512 scale = F16Format::load(block + p * panel_bytes);
+#pragma GCC unroll 16
+                for (int t = 0; t < Tokens; ++t) {
+                    const __m512 both =
+                        _mm512_mul_ps(scale, _mm512_set1_ps(x.scales[at + t * blocks]));
+                    acc[p][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[p][t]), both, acc[p][t]);
+                }
+            }
+        }
+        store<Panels, Tokens>(job, acc);
+    }
+};
+
+// I8C: fma by scale_x into the group's accumulator, by the row's scale at the end of a group.
+struct GroupProduct {
+    static constexpr int kPairTokens = 5;  // the group's accumulators are alive besides the sums
+    static constexpr int kSingleTokens = 8;
+    static constexpr size_t kBlockBytes = size_t{kBlockCols} * kPanelRows;
+
+    template <int Panels, int Tokens>
+    static void tile(const TileJob& job) {
+        const ActivationView& x = job.product->x;
+        const size_t blocks = x.cols / kBlockCols;
+        const size_t group_blocks = blocks / job.product->scale_groups;
+        const size_t panel_bytes = job.product->panel_bytes;
+        Accumulators<Panels, Tokens> acc;
+        clear<Panels, Tokens>(acc);
+        const std::byte* block = job.panel;
+        size_t at = job.token * blocks;
+        for (size_t g = 0; g < job.product->scale_groups; ++g) {
+            Accumulators<Panels, Tokens> group;
+            clear<Panels, Tokens>(group);
+            for (size_t k = 0; k < group_blocks; ++k, ++at, block += kBlockBytes) {
+                __m512i sum[Panels][Tokens];
+                dot_block<BytesFormat, Panels, Tokens>(job, block, x.values + at * kBlockCols,
+                                                       x.sums + at, sum);
+#pragma GCC unroll 16
+                for (int t = 0; t < Tokens; ++t) {
+                    const __m512 x_scale = _mm512_set1_ps(x.scales[at + t * blocks]);
+#pragma GCC unroll 2
+                    for (int p = 0; p < Panels; ++p) {
+                        group[p][t] =
+                            _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[p][t]), x_scale, group[p][t]);
+                    }
+                }
+            }
+#pragma GCC unroll 2
+            for (int p = 0; p < Panels; ++p) {
+                const __m512 scale = Bf16Format::load(block + p * panel_bytes);
+#pragma GCC unroll 16
+                for (int t = 0; t < Tokens; ++t) {
+                    acc[p][t] = _mm512_fmadd_ps(group[p][t], scale, acc[p][t]);
+                }
+            }
+            block += kPanelScaleBytes;
+        }
+        store<Panels, Tokens>(job, acc);
+    }
+};
+
+// F32, F16, BF16: one fma per column.
+template <class Format>
+struct FloatProduct {
+    static constexpr int kPairTokens = 8;
+    static constexpr int kSingleTokens = 8;
+
+    template <int Panels, int Tokens>
+    static void tile(const TileJob& job) {
+        const ActivationView& x = job.product->x;
+        const size_t panel_bytes = job.product->panel_bytes;
+        Accumulators<Panels, Tokens> acc;
+        clear<Panels, Tokens>(acc);
+        const float* first = x.floats + static_cast<size_t>(job.token) * x.cols;
+        for (size_t k = 0; k < x.cols; ++k) {
+            __m512 w[Panels];
+#pragma GCC unroll 2
+            for (int p = 0; p < Panels; ++p) {
+                w[p] = Format::load(job.panel + p * panel_bytes + k * Format::kColumnBytes);
+            }
+#pragma GCC unroll 16
+            for (int t = 0; t < Tokens; ++t) {
+                const __m512 value = _mm512_set1_ps(first[t * size_t{x.cols} + k]);
+#pragma GCC unroll 2
+                for (int p = 0; p < Panels; ++p) {
+                    acc[p][t] = _mm512_fmadd_ps(w[p], value, acc[p][t]);
+                }
+            }
+        }
+        store<Panels, Tokens>(job, acc);
+    }
+};
+
+// ---- From a product to its tiles
+
+// Tokens left over when full tiles are done: 1 to Tokens.
+template <class Product, int Panels, int Tokens>
+void last_tile(const TileJob& job, uint32_t tokens) {
+    if (tokens == static_cast<uint32_t>(Tokens)) {
+        Product::template tile<Panels, Tokens>(job);
+    } else if constexpr (Tokens > 1) {
+        last_tile<Product, Panels, Tokens - 1>(job, tokens);
+    }
+}
+
+template <class Product, int Panels, int Tokens>
+void all_tokens(TileJob job) {
+    const uint32_t end = job.product->token_end;
+    job.token = job.product->token_begin;
+    for (; job.token + Tokens <= end; job.token += Tokens) {
+        Product::template tile<Panels, Tokens>(job);
+    }
+    if (job.token < end) last_tile<Product, Panels, Tokens - 1>(job, end - job.token);
+}
+
+// `pair_from`: number of tokens from which two panels at a time are faster than one.
+template <class Product, uint32_t pair_from>
+void matmul(const PanelProduct& product) {
+    TileJob job{&product, product.panels, 0, 0};
+    if (product.token_end - product.token_begin >= pair_from) {
+        for (; job.row + kPanelRows < product.rows; job.row += 2 * kPanelRows) {
+            all_tokens<Product, 2, Product::kPairTokens>(job);
+            job.panel += 2 * product.panel_bytes;
+        }
+    }
+    for (; job.row < product.rows; job.row += kPanelRows) {
+        all_tokens<Product, 1, Product::kSingleTokens>(job);
+        job.panel += product.panel_bytes;
+    }
+}
+
+// ---- Activations
+
+void quantize(const float* x, uint32_t n, int8_t* values, float* scales, int32_t* sums) {
+    for (uint32_t block = 0; block < n / kBlockCols; ++block, x += kBlockCols) {
+        const __m512 low = _mm512_loadu_ps(x);
+        const __m512 high = _mm512_loadu_ps(x + 16);
+        const float largest =
+            _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(low), _mm512_abs_ps(high)));
+        float d = largest / 127.0F;
+        if (d < kSmallestScale) d = 0.0F;
+        const __m512 inverse = _mm512_set1_ps(d == 0.0F ? 0.0F : 1.0F / d);
+        const __m512i q_low = _mm512_cvtps_epi32(_mm512_mul_ps(low, inverse));
+        const __m512i q_high = _mm512_cvtps_epi32(_mm512_mul_ps(high, inverse));
+        auto* out = reinterpret_cast<__m128i*>(values + size_t{block} * kBlockCols);
+        _mm_storeu_si128(out, _mm512_cvtepi32_epi8(q_low));
+        _mm_storeu_si128(out + 1, _mm512_cvtepi32_epi8(q_high));
+        scales[block] = d;
+        sums[block] = _mm512_reduce_add_epi32(_mm512_add_epi32(q_low, q_high));
+    }
+}
+
+// ---- Probes
+
+uint32_t read_memory(const std::byte* data, size_t bytes) {
+    __m512i sum[4] = {};
+    size_t i = 0;
+    for (; i + 256 <= bytes; i += 256) {
+#pragma GCC unroll 4
+        for (int v = 0; v < 4; ++v) {
+            sum[v] = _mm512_add_epi32(sum[v], _mm512_loadu_si512(data + i + 64 * v));
+        }
+    }
+    return static_cast<uint32_t>(_mm512_reduce_add_epi32(
+        _mm512_add_epi32(_mm512_add_epi32(sum[0], sum[1]), _mm512_add_epi32(sum[2], sum[3]))));
+}
+
+uint64_t int8_work(uint64_t rounds) {
+    constexpr int kChains = 16;  // more than latency times ports
+    __m512i sum[kChains] = {};
+    __m512i w = _mm512_set1_epi8(3);
+    __m512i x = _mm512_set1_epi8(5);
+    for (uint64_t i = 0; i < rounds; ++i) {
+        __asm__ volatile("" : "+v"(w), "+v"(x));  // or the compiler folds the loop
+#pragma GCC unroll 16
+        for (int c = 0; c < kChains; ++c) {
+            sum[c] = _mm512_dpbusd_epi32(sum[c], w, x);
+        }
+    }
+    __m512i all = sum[0];
+    for (int c = 1; c < kChains; ++c) {
+        all = _mm512_add_epi32(all, sum[c]);
+    }
+    __asm__ volatile("" : : "v"(all));
+    return rounds * kChains * 64 * 2;
+}
+
+}  // namespace
+
+void apply_avx512vnni(Kernels& kernels) {
+    kernels.name = "avx512vnni";
+    kernels.quantize = quantize;
+    kernels.matmul_f32 = matmul<FloatProduct<F32Format>, 1>;
+    kernels.matmul_f16 = matmul<FloatProduct<F16Format>, 1>;
+    kernels.matmul_bf16 = matmul<FloatProduct<Bf16Format>, 1>;
+    kernels.matmul_q8_0 = matmul<BlockProduct<BytesFormat>, 4>;
+    kernels.matmul_q4_0 = matmul<BlockProduct<NibblesFormat>, 4>;
+    kernels.matmul_i8c = matmul<GroupProduct, 4>;
+    kernels.read_memory = read_memory;
+    kernels.int8_work = int8_work;
+}
+
+}  // namespace core
+
+#pragma GCC pop_options
+
+#endif  // __x86_64__

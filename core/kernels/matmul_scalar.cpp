@@ -1,0 +1,208 @@
+// The reference tier: plain C++, complete, and the definition of every product's bits.
+//
+// Accumulation order is that of docs/architecture.md, "Numbers". std::fma is the hardware
+// instruction where the C library finds one, and exact in any case.
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include "core/kernels/tiers.h"
+
+namespace core {
+namespace {
+
+using Lanes = std::array<float, kPanelRows>;
+using IntLanes = std::array<int32_t, kPanelRows>;
+
+float bf16_to_float(uint16_t bits) {
+    return std::bit_cast<float>(uint32_t{bits} << 16);
+}
+
+// Exact: shifts the fraction into place and lets one multiplication by 2^112 rebuild the exponent,
+// which also makes subnormals right.
+float f16_to_float(uint16_t bits) {
+    const uint32_t sign = (bits & 0x8000U) << 16;
+    const uint32_t rest = bits & 0x7fffU;
+    if (rest >= 0x7c00U) {  // infinity, NaN (made quiet, as the instruction does)
+        const uint32_t quiet = rest > 0x7c00U ? 0x00400000U : 0U;
+        return std::bit_cast<float>(sign | 0x7f800000U | ((rest & 0x3ffU) << 13) | quiet);
+    }
+    const float magnitude = std::bit_cast<float>(rest << 13) * 0x1p112F;
+    return std::bit_cast<float>(std::bit_cast<uint32_t>(magnitude) | sign);
+}
+
+template <float (*Convert)(uint16_t)>
+Lanes load_half(const std::byte* from) {
+    Lanes lanes;
+    for (size_t r = 0; r < kPanelRows; ++r) {
+        uint16_t bits = 0;
+        std::memcpy(&bits, from + 2 * r, sizeof(bits));
+        lanes[r] = Convert(bits);
+    }
+    return lanes;
+}
+
+Lanes load_float(const std::byte* from) {
+    Lanes lanes;
+    std::memcpy(lanes.data(), from, sizeof(lanes));
+    return lanes;
+}
+
+void quantize(const float* x, uint32_t n, int8_t* values, float* scales, int32_t* sums) {
+    for (uint32_t block = 0; block < n / kBlockCols; ++block, x += kBlockCols) {
+        float largest = 0.0F;
+        for (uint32_t i = 0; i < kBlockCols; ++i) {
+            largest = std::max(largest, std::fabs(x[i]));
+        }
+        float d = largest / 127.0F;
+        if (d < kSmallestScale) d = 0.0F;
+        const float inverse = d == 0.0F ? 0.0F : 1.0F / d;
+        int32_t sum = 0;
+        for (uint32_t i = 0; i < kBlockCols; ++i) {
+            const auto q = static_cast<int8_t>(std::lrintf(x[i] * inverse));
+            values[block * kBlockCols + i] = q;
+            sum += q;
+        }
+        scales[block] = d;
+        sums[block] = sum;
+    }
+}
+
+// Sum over a block of (w + 128) x, less 128 times the sum of x, for each row.
+IntLanes dot_bytes(const std::byte* weights, const int8_t* x, int32_t x_sum) {
+    IntLanes sum;
+    sum.fill(-kQ8Offset * x_sum);
+    for (uint32_t i = 0; i < kBlockCols; ++i) {
+        const std::byte* column = weights + i / 4 * 64 + i % 4;
+        for (size_t r = 0; r < kPanelRows; ++r) {
+            sum[r] += std::to_integer<int32_t>(column[r * 4]) * x[i];
+        }
+    }
+    return sum;
+}
+
+IntLanes dot_nibbles(const std::byte* weights, const int8_t* x, int32_t x_sum) {
+    IntLanes sum;
+    sum.fill(-kQ4Offset * x_sum);
+    for (uint32_t i = 0; i < kBlockCols / 2; ++i) {
+        const std::byte* column = weights + i / 4 * 64 + i % 4;
+        for (size_t r = 0; r < kPanelRows; ++r) {
+            const auto both = std::to_integer<int32_t>(column[r * 4]);
+            sum[r] += (both & 15) * x[i] + (both >> 4) * x[i + kBlockCols / 2];
+        }
+    }
+    return sum;
+}
+
+// Calls product(panel, token) -> Lanes for every panel and token and stores the rows wanted.
+template <class Product>
+void for_each_output(const PanelProduct& job, Product product) {
+    for (uint32_t row = 0; row < job.rows; row += kPanelRows) {
+        const std::byte* panel = job.panels + job.panel_bytes * (row / kPanelRows);
+        const uint32_t stored = std::min(kPanelRows, job.rows - row);
+        for (uint32_t token = job.token_begin; token < job.token_end; ++token) {
+            const Lanes lanes = product(panel, token);
+            std::copy_n(lanes.begin(), stored, job.y + token * job.y_stride + row);
+        }
+    }
+}
+
+template <size_t BlockBytes, IntLanes (*Dot)(const std::byte*, const int8_t*, int32_t)>
+void matmul_blocks(const PanelProduct& job) {
+    const uint32_t blocks = job.x.cols / kBlockCols;
+    for_each_output(job, [&](const std::byte* panel, size_t token) {
+        Lanes acc{};
+        for (uint32_t k = 0; k < blocks; ++k) {
+            const std::byte* block = panel + k * BlockBytes;
+            const size_t at = token * blocks + k;
+            const Lanes scales = load_half<f16_to_float>(block);
+            const IntLanes sum =
+                Dot(block + kPanelScaleBytes, job.x.values + at * kBlockCols, job.x.sums[at]);
+            for (size_t r = 0; r < kPanelRows; ++r) {
+                acc[r] = std::fma(static_cast<float>(sum[r]), scales[r] * job.x.scales[at], acc[r]);
+            }
+        }
+        return acc;
+    });
+}
+
+void matmul_i8c(const PanelProduct& job) {
+    const uint32_t blocks = job.x.cols / kBlockCols;
+    const uint32_t group_blocks = blocks / job.scale_groups;
+    for_each_output(job, [&](const std::byte* panel, size_t token) {
+        Lanes acc{};
+        Lanes group{};
+        for (uint32_t k = 0; k < blocks; ++k) {
+            const size_t at = token * blocks + k;
+            const IntLanes sum = dot_bytes(panel, job.x.values + at * kBlockCols, job.x.sums[at]);
+            panel += size_t{kBlockCols} * kPanelRows;
+            for (size_t r = 0; r < kPanelRows; ++r) {
+                group[r] = std::fma(static_cast<float>(sum[r]), job.x.scales[at], group[r]);
+            }
+            if ((k + 1) % group_blocks != 0) continue;
+            const Lanes scales = load_half<bf16_to_float>(panel);
+            panel += kPanelScaleBytes;
+            for (size_t r = 0; r < kPanelRows; ++r) {
+                acc[r] = std::fma(group[r], scales[r], acc[r]);
+            }
+            group.fill(0.0F);
+        }
+        return acc;
+    });
+}
+
+template <size_t ElementBytes, Lanes (*Load)(const std::byte*)>
+void matmul_floats(const PanelProduct& job) {
+    for_each_output(job, [&](const std::byte* panel, size_t token) {
+        Lanes acc{};
+        const float* x = job.x.floats + token * job.x.cols;
+        for (uint32_t k = 0; k < job.x.cols; ++k) {
+            const Lanes weights = Load(panel + k * ElementBytes * kPanelRows);
+            for (size_t r = 0; r < kPanelRows; ++r) {
+                acc[r] = std::fma(weights[r], x[k], acc[r]);
+            }
+        }
+        return acc;
+    });
+}
+
+uint32_t read_memory(const std::byte* data, size_t bytes) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i + sizeof(uint64_t) <= bytes; i += sizeof(uint64_t)) {
+        uint64_t word = 0;
+        std::memcpy(&word, data + i, sizeof(word));
+        sum += word;
+    }
+    return static_cast<uint32_t>(sum ^ (sum >> 32));
+}
+
+// Dots of one block in cache: what this tier can do at best.
+uint64_t int8_work(uint64_t rounds) {
+    std::array<std::byte, size_t{kBlockCols} * kPanelRows> weights{};
+    std::array<int8_t, kBlockCols> x{};
+    for (uint64_t i = 0; i < rounds; ++i) {
+        const IntLanes sum = dot_bytes(weights.data(), x.data(), 1);
+        x[i % kBlockCols] = static_cast<int8_t>(sum[i % kPanelRows]);
+    }
+    return rounds * kBlockCols * kPanelRows * 2;
+}
+
+}  // namespace
+
+void apply_scalar(Kernels& kernels) {
+    kernels.name = "scalar";
+    kernels.quantize = quantize;
+    kernels.matmul_f32 = matmul_floats<4, load_float>;
+    kernels.matmul_f16 = matmul_floats<2, load_half<f16_to_float>>;
+    kernels.matmul_bf16 = matmul_floats<2, load_half<bf16_to_float>>;
+    kernels.matmul_q8_0 = matmul_blocks<kQ8PanelBlock, dot_bytes>;
+    kernels.matmul_q4_0 = matmul_blocks<kQ4PanelBlock, dot_nibbles>;
+    kernels.matmul_i8c = matmul_i8c;
+    kernels.read_memory = read_memory;
+    kernels.int8_work = int8_work;
+}
+
+}  // namespace core

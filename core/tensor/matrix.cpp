@@ -1,0 +1,282 @@
+// Packing of storage blocks into panels of 16 interleaved rows, and the memory that holds them.
+
+#include "core/tensor/matrix.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <string>
+#include <utility>
+
+#include "core/base/error.h"
+#include "core/base/half.h"
+
+namespace core {
+namespace {
+
+constexpr size_t kCacheLine = 64;
+constexpr size_t kHugePage = size_t{2} << 20;
+constexpr uint32_t kBlock = 32;  // columns of a quantized block
+constexpr size_t kHalf = 2;      // bytes of an f16 or bf16 scale
+
+constexpr size_t kQ8Source = kHalf + kBlock;      // f16 d, int8 q[32]
+constexpr size_t kQ4Source = kHalf + kBlock / 2;  // f16 d, nibbles: element j low, j + 16 high
+
+size_t round_up(size_t value, size_t multiple) {
+    return (value + multiple - 1) / multiple * multiple;
+}
+
+// Zeroed memory, 64-byte aligned. Large allocations start on a huge page and ask for more of them:
+// a decode step walks all weights, and 4 KB pages would cost a TLB miss every 64 cache lines.
+std::shared_ptr<std::byte> allocate_zeroed(size_t bytes) {
+    if (bytes < kHugePage / 2) {
+        constexpr std::align_val_t kAlignment{kCacheLine};
+        auto* memory =
+            static_cast<std::byte*>(::operator new(round_up(bytes, kCacheLine), kAlignment));
+        std::memset(memory, 0, bytes);
+        return {memory, [](std::byte* p) { ::operator delete(p, kAlignment); }};
+    }
+    const size_t reserved = round_up(bytes, kHugePage) + kHugePage;
+    void* base = mmap(nullptr, reserved, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED) {
+        throw Error(ErrorKind::memory, "weights",
+                    "cannot allocate " + std::to_string(bytes >> 20) + " MiB",
+                    "close other programs or use a smaller model");
+    }
+    auto* const first = static_cast<std::byte*>(base);
+    std::byte* const aligned =
+        first + (kHugePage - reinterpret_cast<uintptr_t>(base) % kHugePage) % kHugePage;
+    (void)madvise(aligned, round_up(bytes, kHugePage), MADV_HUGEPAGE);  // a wish, not a need
+    return {aligned, [base, reserved](std::byte*) { munmap(base, reserved); }};
+}
+
+// The source rows of one panel; rows beyond the matrix are null.
+using PanelSource = std::array<const std::byte*, kPanelRows>;
+
+template <size_t Size>
+void pack_elements(const PanelSource& rows, uint32_t cols, std::byte* out) {
+    for (uint32_t col = 0; col < cols; ++col, out += Size * kPanelRows) {
+        for (uint32_t r = 0; r < kPanelRows; ++r) {
+            if (rows[r] != nullptr) std::memcpy(out + r * Size, rows[r] + col * Size, Size);
+        }
+    }
+}
+
+// 4 int8 values as the unsigned bytes w + 128: flipping the sign bit adds 128 modulo 256.
+void store_offset_128(std::byte* out, const std::byte* values) {
+    uint32_t four = 0;
+    std::memcpy(&four, values, sizeof(four));
+    four ^= 0x80808080U;
+    std::memcpy(out, &four, sizeof(four));
+}
+
+void pack_q8_0(const PanelSource& rows, uint32_t cols, std::byte* out) {
+    constexpr size_t kScales = kHalf * kPanelRows;
+    for (uint32_t block = 0; block < cols / kBlock; ++block) {
+        for (uint32_t r = 0; r < kPanelRows; ++r) {
+            if (rows[r] == nullptr) continue;
+            const std::byte* source = rows[r] + block * kQ8Source;
+            std::memcpy(out + r * kHalf, source, kHalf);
+            for (uint32_t g = 0; g < kBlock / 4; ++g) {
+                store_offset_128(out + kScales + g * kCacheLine + r * 4, source + kHalf + g * 4);
+            }
+        }
+        out += kScales + size_t{kBlock} * kPanelRows;
+    }
+}
+
+void pack_q4_0(const PanelSource& rows, uint32_t cols, std::byte* out) {
+    constexpr size_t kScales = kHalf * kPanelRows;
+    for (uint32_t block = 0; block < cols / kBlock; ++block) {
+        for (uint32_t r = 0; r < kPanelRows; ++r) {
+            if (rows[r] == nullptr) continue;
+            const std::byte* source = rows[r] + block * kQ4Source;
+            std::memcpy(out + r * kHalf, source, kHalf);
+            // GGUF has the same halves of a block in the two nibbles, so bytes move unchanged.
+            for (uint32_t g = 0; g < kBlock / 8; ++g) {
+                std::memcpy(out + kScales + g * kCacheLine + r * 4, source + kHalf + g * 4, 4);
+            }
+        }
+        out += kScales + size_t{kBlock} / 2 * kPanelRows;
+    }
+}
+
+// `scales`: bf16 [rows of the panel, groups], null rows as in `rows`.
+void pack_i8c(const PanelSource& rows, const PanelSource& scales, uint32_t cols, uint32_t groups,
+              std::byte* out) {
+    const uint32_t group_cols = cols / groups;
+    for (uint32_t group = 0; group < groups; ++group) {
+        for (uint32_t col = group * group_cols; col < (group + 1) * group_cols; col += 4) {
+            for (uint32_t r = 0; r < kPanelRows; ++r) {
+                if (rows[r] != nullptr) store_offset_128(out + r * 4, rows[r] + col);
+            }
+            out += kCacheLine;
+        }
+        for (uint32_t r = 0; r < kPanelRows; ++r) {
+            if (rows[r] != nullptr) {
+                std::memcpy(out + r * kHalf, scales[r] + group * kHalf, kHalf);
+            }
+        }
+        out += kHalf * kPanelRows;
+    }
+}
+
+// Bytes of one row in storage blocks.
+size_t source_row_bytes(DType type, uint32_t cols) {
+    switch (type) {
+        case DType::f32: return size_t{cols} * sizeof(float);
+        case DType::f16:
+        case DType::bf16: return size_t{cols} * kHalf;
+        case DType::q8_0: return size_t{cols} / kBlock * kQ8Source;
+        case DType::q4_0: return size_t{cols} / kBlock * kQ4Source;
+        case DType::i8c: return cols;
+        default: break;
+    }
+    MOXIE_CHECK(!"type without a packed form");
+    return 0;
+}
+
+PanelSource rows_of_panel(std::span<const std::byte> data, size_t row_bytes, uint32_t first,
+                          uint32_t rows) {
+    PanelSource source{};
+    for (uint32_t r = 0; r < kPanelRows && first + r < rows; ++r) {
+        source[r] = data.data() + size_t{first + r} * row_bytes;
+    }
+    return source;
+}
+
+}  // namespace
+
+size_t packed_panel_bytes(DType type, uint32_t cols, uint32_t scale_groups) {
+    // Per row the packed bytes are the source's bytes; I8C adds its scales.
+    size_t row_bytes = source_row_bytes(type, cols);
+    if (type == DType::i8c) row_bytes += kHalf * scale_groups;
+    return round_up(row_bytes * kPanelRows, kCacheLine);
+}
+
+MatrixBuilder::MatrixBuilder(const MatrixSource& source) : source_(source) {
+    const size_t row_bytes = source_row_bytes(source.type, source.cols);
+    MOXIE_CHECK(source.data.size() == row_bytes * source.rows);
+    if (source.type == DType::q8_0 || source.type == DType::q4_0) {
+        MOXIE_CHECK(source.cols % kBlock == 0);
+    }
+    if (source.type == DType::i8c) {
+        MOXIE_CHECK(source.scale_groups > 0 &&
+                    source.cols % (size_t{source.scale_groups} * kBlock) == 0);
+        MOXIE_CHECK(source.scales.size() == kHalf * source.scale_groups * source.rows);
+    }
+    matrix_.type_ = source.type;
+    matrix_.rows_ = source.rows;
+    matrix_.cols_ = source.cols;
+    matrix_.scale_groups_ = source.scale_groups;
+    matrix_.panel_bytes_ = packed_panel_bytes(source.type, source.cols, source.scale_groups);
+    auto storage = allocate_zeroed(std::max<size_t>(matrix_.bytes(), 1));
+    target_ = storage.get();
+    matrix_.data_ = target_;
+    matrix_.storage_ = std::move(storage);
+}
+
+void MatrixBuilder::pack(uint32_t begin, uint32_t end) {
+    const size_t row_bytes = source_row_bytes(source_.type, source_.cols);
+    const uint32_t cols = source_.cols;
+    for (uint32_t p = begin; p < end; ++p) {
+        const PanelSource rows =
+            rows_of_panel(source_.data, row_bytes, p * kPanelRows, source_.rows);
+        std::byte* const out = target_ + matrix_.panel_bytes_ * p;
+        switch (source_.type) {
+            case DType::f32: pack_elements<sizeof(float)>(rows, cols, out); break;
+            case DType::f16:
+            case DType::bf16: pack_elements<kHalf>(rows, cols, out); break;
+            case DType::q8_0: pack_q8_0(rows, cols, out); break;
+            case DType::q4_0: pack_q4_0(rows, cols, out); break;
+            default:
+                pack_i8c(rows,
+                         rows_of_panel(source_.scales, kHalf * source_.scale_groups, p * kPanelRows,
+                                       source_.rows),
+                         cols, source_.scale_groups, out);
+        }
+    }
+}
+
+Matrix MatrixBuilder::finish() {
+    target_ = nullptr;
+    return std::exchange(matrix_, Matrix{});
+}
+
+Matrix pack(const MatrixSource& source) {
+    MatrixBuilder builder(source);
+    builder.pack(0, builder.panels());
+    return builder.finish();
+}
+
+// Value `index` of type T in a panel's bytes.
+template <class T>
+static T element(const std::byte* bytes, size_t index) {
+    T value;
+    std::memcpy(&value, bytes + index * sizeof(T), sizeof(T));
+    return value;
+}
+
+// The 32 columns of one row in a block of Q8_0 or I8C values: 4 columns of all rows at a time.
+static void unpack_bytes(const std::byte* block, uint32_t row, float scale, float* out) {
+    for (uint32_t col = 0; col < kBlock; ++col) {
+        const auto stored = element<uint8_t>(block, (col / 4 * kPanelRows + row) * 4 + col % 4);
+        out[col] = static_cast<float>(static_cast<int>(stored) - 128) * scale;
+    }
+}
+
+static void unpack_nibbles(const std::byte* block, uint32_t row, float scale, float* out) {
+    for (uint32_t col = 0; col < kBlock / 2; ++col) {
+        const auto stored = element<uint8_t>(block, (col / 4 * kPanelRows + row) * 4 + col % 4);
+        out[col] = static_cast<float>((stored & 15) - 8) * scale;
+        out[col + kBlock / 2] = static_cast<float>((stored >> 4) - 8) * scale;
+    }
+}
+
+void unpack_row(const Matrix& matrix, uint32_t row, float* out) {
+    const std::byte* panel = matrix.panel(row / kPanelRows);
+    const uint32_t r = row % kPanelRows;
+    const uint32_t cols = matrix.cols();
+    constexpr size_t kScales = kHalf * kPanelRows;
+    switch (matrix.type()) {
+        case DType::f32:
+            for (uint32_t c = 0; c < cols; ++c)
+                out[c] = element<float>(panel, c * kPanelRows + r);
+            return;
+        case DType::f16:
+            for (uint32_t c = 0; c < cols; ++c)
+                out[c] = f16_to_f32(element<uint16_t>(panel, c * kPanelRows + r));
+            return;
+        case DType::bf16:
+            for (uint32_t c = 0; c < cols; ++c)
+                out[c] = bf16_to_f32(element<uint16_t>(panel, c * kPanelRows + r));
+            return;
+        case DType::q8_0:
+        case DType::q4_0: {
+            const bool bytes = matrix.type() == DType::q8_0;
+            const size_t block_bytes = kScales + kPanelRows * (bytes ? kBlock : kBlock / 2);
+            for (uint32_t c = 0; c < cols; c += kBlock, panel += block_bytes) {
+                const float scale = f16_to_f32(element<uint16_t>(panel, r));
+                (bytes ? unpack_bytes : unpack_nibbles)(panel + kScales, r, scale, out + c);
+            }
+            return;
+        }
+        default: break;
+    }
+    MOXIE_CHECK(matrix.type() == DType::i8c);
+    const uint32_t group_cols = cols / matrix.scale_groups();
+    const size_t group_bytes = size_t{group_cols} * kPanelRows + kScales;
+    for (uint32_t c = 0; c < cols; c += kBlock) {
+        const std::byte* group = panel + group_bytes * (c / group_cols);
+        const float scale =
+            bf16_to_f32(element<uint16_t>(group + size_t{group_cols} * kPanelRows, r));
+        unpack_bytes(group + size_t{c % group_cols} * kPanelRows, r, scale, out + c);
+    }
+}
+
+}  // namespace core
