@@ -16,9 +16,6 @@
 
 namespace core {
 
-struct Weights;   // core/model/weights.h
-class Workspace;  // core/model/workspace.h
-
 // Which rows of a slice need logits.
 enum class LogitRows : uint8_t { none, last, all };
 
@@ -36,8 +33,7 @@ using LoadProgress = std::function<void(uint64_t done, uint64_t total)>;
 
 struct LoadOptions {
     LoadProgress progress;
-    const CancelFlag* cancel =
-        nullptr;  // a cancelled load throws Error(internal, ..., "cancelled")
+    const CancelFlag* cancel = nullptr;  // once set, load throws Error(internal, _, "cancelled")
 };
 
 class Model {
@@ -53,6 +49,8 @@ class Model {
     // Bytes of weights held, and bytes read to decode one token (active experts only).
     uint64_t weight_bytes() const;
     uint64_t decode_bytes() const;
+    // What a PageLayout for this model's sequences is made from.
+    std::vector<KvLayerShape> kv_shape() const;
 
     // Runs all slices in one pass and commits each sequence, except those whose cancel flag was
     // seen set: they stay as they were. Returns per slice whether it was committed. Logits of the
@@ -63,8 +61,8 @@ class Model {
     std::vector<bool> forward(std::span<const Slice> batch, std::vector<float>& logits);
 
   private:
-    Model();
     struct Parts;
+    explicit Model(std::unique_ptr<Parts> parts);
     std::unique_ptr<Parts> parts_;
 };
 
