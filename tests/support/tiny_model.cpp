@@ -59,7 +59,7 @@ class Builder {
         : recipe_(recipe), tensors_(tensors) {}
 
     std::vector<float> norm(const std::string& source, const std::string& target, uint32_t size) {
-        const std::vector<float> values = generate(source, size, 0.25, 1.0);
+        std::vector<float> values = generate(source, size, 0.25, 1.0);
         store(target, Storage::f32, {size}, encode(Storage::f32, values, 1, size));
         return values;
     }
@@ -98,7 +98,8 @@ class Builder {
         Encoded all;
         std::vector<NaiveMatrix> matrices;
         for (uint32_t e = 0; e < recipe_.experts; ++e) {
-            const std::string source = layer + "e" + std::to_string(e) + "." + part;
+            std::string source = layer + "e";
+            source += std::to_string(e) + "." + part;
             Encoded one =
                 encode(recipe_.storage, generate(source, size_t{rows} * cols, 0.35 * recipe_.gain),
                        rows, cols);
