@@ -68,13 +68,13 @@ struct ReadlineHooks {
         return rl_kill_text(rl_point, end);
     }
 
-    static char** complete(const char* /*word*/, int start, int end) {
+    static char** complete(const char* word, int /*start*/, int end) {
         rl_attempted_completion_over = 1;  // never file names
         LineEditor& self = editor();
-        if (start != 0 || !self.completer_) return nullptr;
+        if (!self.completer_) return nullptr;
         matches() = self.completer_(std::string_view(rl_line_buffer, static_cast<size_t>(end)));
         if (matches().empty()) return nullptr;
-        return rl_completion_matches("", next_match);
+        return rl_completion_matches(word, next_match);
     }
     static char* next_match(const char* /*word*/, int state) {
         static size_t next = 0;
@@ -196,6 +196,10 @@ bool LineEditor::wants_all_keys() const {
 void LineEditor::abort() {
     literal_next_ = false;
     feed("\x07");
+}
+
+bool LineEditor::is_vi() const {
+    return rl_editing_mode == 0;
 }
 
 std::string LineEditor::text() const {

@@ -17,7 +17,7 @@ namespace ui {
 
 class LineEditor {
   public:
-    // Possible completions of the word at the front of the line up to the cursor.
+    // Possible completions of the last word of the line up to the cursor.
     using Completer = std::function<std::vector<std::string>(std::string_view line)>;
 
     // REQUIRES: no other LineEditor exists; constructed before CursesTerminal.
@@ -37,6 +37,8 @@ class LineEditor {
     bool wants_all_keys() const;
     // Leaves such a state (C-g).
     void abort();
+    // The user edits in vi mode, where Escape is a key.
+    bool is_vi() const;
 
     std::string text() const;
     // Bytes of text() before the cursor.

@@ -50,6 +50,8 @@ struct Turn {
 class Conversation {
   public:
     bool empty() const { return turns_.empty(); }
+    // Turns are numbered 1..size().
+    TurnId size() const { return static_cast<TurnId>(turns_.size()); }
     TurnId tip() const { return tip_; }
     // REQUIRES: id is a turn of this conversation.
     const Turn& turn(TurnId id) const;

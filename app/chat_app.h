@@ -1,0 +1,140 @@
+// The interactive program without its descriptors: keys become commands and prompts, the session's
+// state becomes a screen. The loop around it is chat_loop.cpp; tests drive it directly.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "app/chat_session.h"
+#include "core/chat/channel.h"
+#include "ui/keys.h"
+#include "ui/line_editor.h"
+#include "ui/screen.h"
+#include "ui/terminal.h"
+#include "ui/theme.h"
+
+namespace app {
+
+struct ChatOptions {
+    std::string model_path;
+    chat::Sampling sampling;
+    bool fixed_seed = false;  // --seed was given
+    std::string system;
+    std::string template_name;
+    uint32_t context = 0;
+    chat::KvTypeChoice kv = chat::KvTypeChoice::f16;
+    uint32_t max_tokens = 0;
+    std::vector<std::string> stop;
+    std::string control_socket;  // test only; empty: none
+    std::string theme;
+    bool no_motion =
+        false;  // nothing on the screen changes by itself: for tests and screen readers
+    bool bundled_model = false;  // nobody chose the model: say what it is
+};
+
+class ChatApp {
+  public:
+    ChatApp(const ChatOptions& options, chat::Channel& channel, ui::LineEditor& editor,
+            ui::Terminal& terminal);
+
+    void start(TimePoint now);
+    // What the loop has seen.
+    void on_input(std::string_view bytes, TimePoint now);
+    void on_events(TimePoint now);
+    void on_resize();
+    void on_timeout(TimePoint now);
+    // Ctrl-C by whatever way: stop, else clear the line, else say how to quit.
+    void interrupt(TimePoint now);
+
+    // Draws when something has changed and it is time: keys show at once, tokens at most kFps times
+    // a second. Returns whether it drew.
+    bool draw(TimePoint now);
+    // When on_timeout() or draw() have something to do next; nothing: only events can tell.
+    std::optional<TimePoint> next_wakeup() const;
+
+    // For the loop.
+    std::optional<int> exit_status() const { return exit_status_; }
+    void quit(int status) { exit_status_ = status; }
+    bool take_suspend() { return std::exchange(suspend_, false); }
+    // After the shell had the terminal.
+    void on_resumed(TimePoint now);
+    // What stays on the shell's screen: title and the end of the last answer.
+    std::string farewell() const;
+
+    // For commands.
+    ChatSession& session() { return session_; }
+    const ChatSession& session() const { return session_; }
+    const chat::Sampling& default_sampling() const { return default_sampling_; }
+    void toast(std::string text, TimePoint now);
+    void say(std::string text) { session_.say(std::move(text)); }
+    void refuse(std::string sentence) { session_.say(std::move(sentence), true); }
+    void new_chat(TimePoint now);
+    void scroll_to_end() { transcript_.to_end(); }
+    TimePoint now() const { return now_; }
+
+    // For the control socket and tests.
+    const ui::Surface& screen() const { return screen_; }
+    std::optional<ui::Position> cursor() const { return cursor_; }
+    std::string composer_text() const { return editor_.text(); }
+
+  private:
+    void dispatch(const ui::Input& input);
+    void on_key(const ui::Key& key);
+    bool on_prefixed_key(const ui::Key& key);
+    bool on_program_key(const ui::Key& key);
+    bool on_control_key(const ui::Key& key);
+    bool move_vertically(const ui::Key& key);
+    void give_to_editor(std::string_view bytes);
+    void submit(const std::string& line);
+    void end_of_input();
+    void report(const std::optional<std::string>& trouble);
+
+    void show_sibling(int step);
+
+    void sync_transcript();
+    void refresh_status();
+    std::string differences_text() const;
+    ui::ScreenState screen_state() const;
+
+    // Constant after construction.
+    const ChatOptions options_;
+    const chat::Sampling default_sampling_;
+    const ui::Theme theme_;
+
+    ChatSession session_;
+    ui::LineEditor& editor_;
+    ui::Terminal& terminal_;
+    ui::KeyDecoder decoder_;
+    ui::Transcript transcript_;
+    ui::Surface screen_{ui::Size{}};
+    std::optional<ui::Position> cursor_;
+
+    TimePoint now_;
+    TimePoint last_draw_;
+    bool draw_soon_ = true;  // the engine changed something
+    bool draw_now_ = true;   // the user did
+    bool transcript_stale_ = true;
+    std::vector<ui::StatusSegment> status_;
+    TimePoint status_time_;
+    Activity status_activity_ = Activity::no_model;
+    std::string toast_;
+    TimePoint toast_end_;
+    std::optional<ui::Key> prefix_;  // C-x was pressed
+    std::optional<int> exit_status_;
+    bool suspend_ = false;
+    bool quit_confirmed_ = false;
+};
+
+// Runs the chat on the terminal of the process until the user leaves; returns the exit status.
+// Something must be attached to the channel, or become so. Throws core::Error(terminal).
+int run_chat(const ChatOptions& options, chat::Channel& channel);
+
+// Blocks the signals that run_chat() reads from a descriptor, in this thread and all that it
+// starts. REQUIRES: called before the engine's threads are started.
+void block_chat_signals();
+
+}  // namespace app

@@ -1,0 +1,258 @@
+// The loop around ChatApp: one poll() over keyboard, engine, signals and control socket.
+#include <fcntl.h>
+#include <langinfo.h>
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <clocale>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "app/chat_app.h"
+#include "app/control.h"
+#include "core/base/error.h"
+#include "ui/curses_terminal.h"
+
+namespace app {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr std::array kSignals = {SIGWINCH, SIGTERM, SIGHUP, SIGINT, SIGTSTP, SIGCONT};
+
+sigset_t chat_signals() {
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int signal : kSignals)
+        sigaddset(&set, signal);
+    return set;
+}
+
+// A descriptor that is closed at the end of its scope.
+class Descriptor {
+  public:
+    explicit Descriptor(int fd) : fd_(fd) {}
+    ~Descriptor() {
+        if (fd_ >= 0) ::close(fd_);
+    }
+    Descriptor(const Descriptor&) = delete;
+    Descriptor& operator=(const Descriptor&) = delete;
+    operator int() const { return fd_; }  // NOLINT(google-explicit-constructor): it is one
+
+  private:
+    int fd_;
+};
+
+// Where messages of libraries go while the screen is ours: $XDG_STATE_HOME/moxie/moxie.log.
+int open_log() {
+    // Before anybody could change the environment.
+    const char* state = std::getenv("XDG_STATE_HOME");  // NOLINT(concurrency-mt-unsafe)
+    const char* home = std::getenv("HOME");             // NOLINT(concurrency-mt-unsafe)
+    std::filesystem::path folder;
+    if (state != nullptr && *state == '/') {
+        folder = std::filesystem::path(state) / "moxie";
+    } else if (home != nullptr) {
+        folder = std::filesystem::path(home) / ".local/state/moxie";
+    }
+    int fd = -1;
+    if (!folder.empty()) {
+        std::error_code ignored;
+        std::filesystem::create_directories(folder, ignored);
+        ::chmod(folder.c_str(), S_IRWXU);
+        fd = ::open((folder / "moxie.log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
+                    S_IRUSR | S_IWUSR);
+    }
+    // Without a log messages are lost; the screen matters more.
+    return fd >= 0 ? fd : ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+}
+
+// Nothing may write to the terminal behind ncurses: standard error goes to the log meanwhile.
+class QuietStandardError {
+  public:
+    QuietStandardError() : saved_(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3)) {
+        const Descriptor log(open_log());
+        if (log >= 0) ::dup2(log, STDERR_FILENO);
+    }
+    ~QuietStandardError() {
+        if (saved_ >= 0) ::dup2(saved_, STDERR_FILENO);
+    }
+    QuietStandardError(const QuietStandardError&) = delete;
+    QuietStandardError& operator=(const QuietStandardError&) = delete;
+
+  private:
+    const Descriptor saved_;
+};
+
+// Numbers keep their decimal point; only characters follow the user's locale. Without a UTF-8 one,
+// C.UTF-8 is tried, which every glibc since 2.35 has built in. Returns what the user should know.
+std::string choose_locale() {
+    // Before any thread is started that could use it.
+    std::setlocale(LC_CTYPE, "");  // NOLINT(concurrency-mt-unsafe)
+    const auto is_utf8 = [] {
+        return std::strcmp(::nl_langinfo(CODESET), "UTF-8") == 0;  // NOLINT(concurrency-mt-unsafe)
+    };
+    if (is_utf8()) return {};
+    const char* given = std::setlocale(LC_CTYPE, nullptr);  // NOLINT(concurrency-mt-unsafe)
+    std::string name = given != nullptr ? given : "unknown";
+    std::setlocale(LC_CTYPE, "C.UTF-8");  // NOLINT(concurrency-mt-unsafe)
+    if (is_utf8())
+        return "Locale is \"" + name +
+               "\"; using C.UTF-8. If you see wrong characters, set LANG to a UTF-8 locale.";
+    return "Locale is \"" + name + "\"; showing ASCII only. Set LANG=C.UTF-8.";
+}
+
+// Stops this process, and the supervisor with it, as the shell expects of C-z. `group`: for the
+// key; a signal that somebody sent is passed on to ourselves alone.
+void stop_process(bool group) {
+    // The signal is blocked for the descriptor; it takes effect when it is let through.
+    if (group) {
+        ::kill(0, SIGTSTP);
+    } else {
+        ::raise(SIGTSTP);
+    }
+    sigset_t only;
+    sigemptyset(&only);
+    sigaddset(&only, SIGTSTP);
+    ::pthread_sigmask(SIG_UNBLOCK, &only, nullptr);
+    ::pthread_sigmask(SIG_BLOCK, &only, nullptr);
+}
+
+class ChatLoop {
+  public:
+    ChatLoop(const ChatOptions& options, chat::Channel& channel)
+        : channel_(channel), notice_(choose_locale()), app_(options, channel, editor_, terminal_) {
+        const sigset_t signals = chat_signals();
+        signal_fd_.emplace(::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC));
+        if (!options.control_socket.empty()) control_.emplace(options.control_socket);
+    }
+
+    int run() {
+        if (!notice_.empty()) app_.say(notice_);
+        if (!terminal_.replaced_term().empty())
+            app_.say("No terminfo for \"" + terminal_.replaced_term() +
+                     "\"; using xterm-256color. Install ncurses-term for full support.");
+        terminal_.query_synchronized_updates();
+        app_.start(steady_clock::now());
+        while (!app_.exit_status())
+            turn();
+        if (*app_.exit_status() == kEmergencyStatus) {
+            terminal_.suspend();
+            ::_exit(kEmergencyStatus);  // C-\: nobody is waited for
+        }
+        return *app_.exit_status();
+    }
+
+    std::string farewell() const { return app_.farewell(); }
+
+  private:
+    static constexpr int kEmergencyStatus = 131;
+
+    void turn() {
+        app_.draw(steady_clock::now());
+        if (control_) control_->serve(app_);
+        wait();
+        if (is_ready(1)) {
+            channel_.acknowledge_events();
+            app_.on_events(steady_clock::now());
+        }
+        if (is_ready(2)) read_signals();
+        if (is_ready(0)) read_keys();
+        app_.on_timeout(steady_clock::now());
+        if (app_.take_suspend()) suspend(true);
+    }
+
+    bool is_ready(size_t index) const { return fds_[index].revents != 0; }
+
+    void wait() {
+        fds_ = {{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0},
+                {.fd = channel_.event_fd(), .events = POLLIN, .revents = 0},
+                {.fd = *signal_fd_, .events = POLLIN, .revents = 0}};
+        if (control_) control_->add_to(fds_);
+        int timeout = -1;
+        if (const auto next = app_.next_wakeup()) {
+            const auto left =
+                std::chrono::ceil<std::chrono::milliseconds>(*next - steady_clock::now());
+            timeout = static_cast<int>(std::max<int64_t>(left.count(), 0));
+        }
+        if (::poll(fds_.data(), fds_.size(), timeout) < 0)
+            for (pollfd& fd : fds_)
+                fd.revents = 0;
+    }
+
+    void read_keys() {
+        std::array<char, 16384> bytes = {};
+        const ssize_t count = ::read(STDIN_FILENO, bytes.data(), bytes.size());
+        if (count > 0) {
+            app_.on_input({bytes.data(), static_cast<size_t>(count)}, steady_clock::now());
+        } else if (count == 0 || (errno != EINTR && errno != EAGAIN)) {
+            app_.quit(128 + SIGHUP);  // the terminal is gone
+        }
+    }
+
+    void read_signals() {
+        signalfd_siginfo info = {};
+        while (::read(*signal_fd_, &info, sizeof info) == sizeof info)
+            on_signal(static_cast<int>(info.ssi_signo));
+    }
+
+    void on_signal(int signal) {
+        switch (signal) {
+            case SIGWINCH: app_.on_resize(); break;
+            case SIGINT: app_.interrupt(steady_clock::now()); break;
+            case SIGTSTP: suspend(false); break;
+            // After SIGSTOP, which nobody sees coming, the shell may have drawn over everything.
+            case SIGCONT: app_.on_resumed(steady_clock::now()); break;
+            default: app_.quit(128 + signal); break;  // SIGTERM, SIGHUP
+        }
+    }
+
+    void suspend(bool group) {
+        terminal_.suspend();
+        stop_process(group);
+        app_.on_resumed(steady_clock::now());
+    }
+
+    chat::Channel& channel_;
+    const std::string notice_;  // before the editor and the terminal, which need the locale
+    ui::LineEditor editor_;
+    ui::CursesTerminal terminal_;
+    ChatApp app_;
+    std::optional<Descriptor> signal_fd_;
+    std::optional<ControlSocket> control_;
+    std::vector<pollfd> fds_;
+};
+
+}  // namespace
+
+void block_chat_signals() {
+    const sigset_t signals = chat_signals();
+    ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    std::signal(SIGPIPE, SIG_IGN);
+}
+
+int run_chat(const ChatOptions& options, chat::Channel& channel) {
+    block_chat_signals();
+    std::string farewell;
+    int status = 0;
+    {
+        const QuietStandardError quiet;
+        ChatLoop loop(options, channel);
+        status = loop.run();
+        farewell = loop.farewell();
+    }
+    // Where the shell goes on; the terminal is an ordinary one again.
+    [[maybe_unused]] const auto written = ::write(STDOUT_FILENO, farewell.data(), farewell.size());
+    return status;
+}
+
+}  // namespace app

@@ -1,0 +1,256 @@
+#include "app/chat_view.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <functional>
+#include <map>
+#include <utility>
+
+#include "core/base/utf8.h"
+
+namespace app {
+namespace {
+
+using chat::Conversation;
+using chat::FinishReason;
+using chat::Turn;
+using chat::TurnId;
+using chat::TurnState;
+using ui::StyleName;
+
+// Keys of the transcript's items: turns by their number, the rest above.
+constexpr uint64_t kNoticeKeys = uint64_t{1} << 32U;
+constexpr uint64_t kQueueKeys = uint64_t{1} << 33U;
+constexpr size_t kLabelColumns = 12;
+
+// "950", "3.1k", "1.2M"
+std::string short_count(uint64_t count) {
+    if (count < 1000) return std::to_string(count);
+    const double thousands = static_cast<double>(count) / 1e3;
+    const bool millions = thousands >= 1e3;
+    std::array<char, 32> text = {};
+    const double value = millions ? thousands / 1e3 : thousands;
+    std::snprintf(text.data(), text.size(), value < 100 ? "%.1f%c" : "%.0f%c", value,
+                  millions ? 'M' : 'k');
+    return text.data();
+}
+
+std::string one_decimal(double value) {
+    std::array<char, 32> text = {};
+    std::snprintf(text.data(), text.size(), value < 100 ? "%.1f" : "%.0f", value);
+    return text.data();
+}
+
+std::string short_time(double seconds) {
+    if (seconds < 1) return std::to_string(static_cast<int>(seconds * 1e3)) + "ms";
+    if (seconds < 60) return one_decimal(seconds) + "s";
+    return std::to_string(static_cast<int>(seconds / 60)) + "m";
+}
+
+std::string label_of(const Turn& turn) {
+    if (turn.role == chat::Role::user) return "you ▸";
+    const std::string_view name = core::fit_width(turn.model, kLabelColumns);
+    return std::string(name.empty() ? "model" : name) + " ▾";
+}
+
+std::string trailer_of(const Turn& turn) {
+    switch (turn.state) {
+        case TurnState::error: return turn.error;
+        case TurnState::interrupted: return "stopped";
+        case TurnState::streaming: return {};
+        case TurnState::done: break;
+    }
+    if (turn.reason == FinishReason::length)
+        return "cut off after " + std::to_string(turn.tokens.size()) + " tokens (--max-tokens)";
+    if (turn.reason == FinishReason::context_full)
+        return "stopped: context full. /new begins another chat.";
+    if (turn.role == chat::Role::assistant && turn.text.empty()) return "(an empty answer)";
+    return {};
+}
+
+// How many answers each prompt has, for those with more than one.
+struct Family {
+    uint32_t count = 0;
+    std::map<TurnId, uint32_t> places = {};
+};
+
+std::map<TurnId, Family> families_of(const Conversation& conversation) {
+    std::map<TurnId, Family> families;
+    for (TurnId id = 1; id <= conversation.size(); ++id) {
+        const Turn& turn = conversation.turn(id);
+        if (turn.role != chat::Role::assistant) continue;
+        Family& family = families[turn.parent];
+        family.places[id] = ++family.count;
+    }
+    return families;
+}
+
+std::string aside_of(const Turn& turn, const std::map<TurnId, Family>& families) {
+    if (turn.role != chat::Role::assistant) return {};
+    std::string aside;
+    const Family& family = families.at(turn.parent);
+    if (family.count > 1)
+        aside = std::to_string(family.places.at(turn.id)) + "/" + std::to_string(family.count);
+    if (turn.state != TurnState::streaming && !turn.tokens.empty())
+        aside += (aside.empty() ? "" : " ") + std::to_string(turn.tokens.size()) + "t";
+    return aside;
+}
+
+Block block_of(const Turn& turn, const std::map<TurnId, Family>& families) {
+    const bool user = turn.role == chat::Role::user;
+    return {.item = {.key = turn.id,
+                     .label = label_of(turn),
+                     .aside = aside_of(turn, families),
+                     .label_style = user ? StyleName::role_user : StyleName::role_assistant,
+                     .text_style = StyleName::text},
+            .text = turn.text,
+            .marks = turn.marks,
+            .trailer = trailer_of(turn),
+            .trailer_style = turn.state == TurnState::error ? StyleName::error : StyleName::notice};
+}
+
+Block block_of(const Notice& notice) {
+    return {.item = {.key = kNoticeKeys + notice.id,
+                     .text_style = notice.error ? StyleName::error : StyleName::notice},
+            .text = notice.text};
+}
+
+std::string percent(const chat::Progress& progress) {
+    if (progress.total == 0) return "";
+    return " " + std::to_string(progress.done * 100 / progress.total) + "%";
+}
+
+std::string loading_text(const ChatSession& session, TimePoint now) {
+    const chat::Progress& progress = session.progress();
+    std::string text = progress.phase == chat::Phase::restoring ? "restore" : "load";
+    text += percent(progress);
+    const double rate = session.progress_rate(now);
+    if (rate > 0 && progress.total > progress.done) {
+        text += " " + one_decimal(rate / 1e9) + " GB/s eta " +
+                short_time(static_cast<double>(progress.total - progress.done) / rate);
+    }
+    return text;
+}
+
+std::string prefill_text(const ChatSession& session, TimePoint now) {
+    const chat::Progress& progress = session.progress();
+    std::string text = progress.phase == chat::Phase::restoring ? "restore" : "prefill";
+    text += percent(progress);
+    const double rate = session.progress_rate(now);
+    if (rate > 0 && progress.total > progress.done)
+        text += " " + short_count(static_cast<uint64_t>(rate)) + " t/s eta " +
+                short_time(static_cast<double>(progress.total - progress.done) / rate);
+    if (!progress.reason.empty()) text += " - " + core::sanitize(progress.reason);
+    return text;
+}
+
+std::string state_text(const ChatSession& session, TimePoint now) {
+    switch (session.activity()) {
+        case Activity::loading: return loading_text(session, now);
+        case Activity::prefill: return prefill_text(session, now);
+        default: return std::string(activity_name(session.activity()));
+    }
+}
+
+ui::StatusSegment context_segment(const ChatSession& session) {
+    const auto& model = session.model();
+    if (!model || model->context == 0) return {};
+    const uint32_t used = session.context_used();
+    const uint64_t share = uint64_t{used} * 100 / model->context;
+    return {.text = "ctx " + short_count(used) + "/" + short_count(model->context) + " " +
+                    std::to_string(share) + "%",
+            .priority = 70,
+            .style = share >= 95   ? StyleName::status_error
+                     : share >= 80 ? StyleName::status_warn
+                                   : StyleName::status};
+}
+
+}  // namespace
+
+std::vector<Block> blocks_of(const ChatSession& session) {
+    const Conversation& conversation = session.conversation();
+    const std::map<TurnId, Family> families = families_of(conversation);
+    std::multimap<TurnId, const Notice*> notices;
+    for (const Notice& notice : session.notices())
+        notices.emplace(notice.after, &notice);
+    std::vector<Block> blocks;
+    const auto add_notices = [&](TurnId after) {
+        const auto [begin, end] = notices.equal_range(after);
+        for (auto it = begin; it != end; ++it)
+            blocks.push_back(block_of(*it->second));
+    };
+    add_notices(0);
+    for (const TurnId id : conversation.line()) {
+        blocks.push_back(block_of(conversation.turn(id), families));
+        add_notices(id);
+    }
+    for (const std::string& prompt : session.queue())
+        blocks.push_back({.item = {.key = kQueueKeys + std::hash<std::string>()(prompt) / 2,
+                                   .label = "queued ▸",
+                                   .label_style = StyleName::queue,
+                                   .text_style = StyleName::queue},
+                          .text = prompt});
+    return blocks;
+}
+
+void show_block(ui::Transcript& transcript, size_t index, const Block& block) {
+    const auto text_to = [&](size_t end) {
+        const size_t begin = transcript.text_bytes(index);
+        transcript.append_text(index, block.text.substr(begin, end - begin));
+    };
+    // Marks are made at the end of what was there, so that earlier text never changes.
+    for (size_t i = transcript.marks(index); i < block.marks.size(); ++i) {
+        const chat::ParameterMark& mark = block.marks[i];
+        text_to(mark.text_bytes);
+        transcript.append_mark(
+            index, "┊" + mark.label + " @" + std::to_string(mark.change.at_token) + "┊");
+    }
+    text_to(block.text.size());
+    transcript.set_trailer(index, block.trailer, block.trailer_style);
+    transcript.set_aside(index, block.item.aside);
+}
+
+std::string title_of(const ChatSession& session) {
+    const Conversation& conversation = session.conversation();
+    std::string title = session.model() ? session.model()->name : "moxie";
+    std::string subject = "new chat";
+    if (!conversation.empty()) subject = core::sanitize(conversation.turn(1).text);
+    std::replace(subject.begin(), subject.end(), '\n', ' ');
+    constexpr size_t kSubjectColumns = 40;
+    const std::string_view shown = core::fit_width(subject, kSubjectColumns);
+    return title + " · " + std::string(shown) + (shown.size() < subject.size() ? "…" : "");
+}
+
+std::string branch_of(const ChatSession& session) {
+    const TurnId answer = session.conversation().last_answer();
+    if (answer == 0) return {};
+    const std::vector<TurnId> family = session.conversation().siblings(answer);
+    if (family.size() < 2) return {};
+    const auto place = std::find(family.begin(), family.end(), answer) - family.begin() + 1;
+    return "answer " + std::to_string(place) + "/" + std::to_string(family.size());
+}
+
+std::vector<ui::StatusSegment> status_segments(const ChatSession& session, TimePoint now,
+                                               const std::string& differences) {
+    std::vector<ui::StatusSegment> segments;
+    const bool busy = session.busy();
+    segments.push_back({.text = state_text(session, now),
+                        .priority = 100,
+                        .style = busy ? StyleName::progress : StyleName::status});
+    segments.push_back(context_segment(session));
+    if (session.tokens_per_second() > 0)
+        segments.push_back(
+            {.text = one_decimal(session.tokens_per_second()) + " t/s", .priority = 60});
+    if (session.first_token_seconds() > 0)
+        segments.push_back(
+            {.text = "ttft " + short_time(session.first_token_seconds()), .priority = 30});
+    segments.push_back({.text = differences, .priority = 50});
+    if (!session.queue().empty())
+        segments.push_back({.text = "q" + std::to_string(session.queue().size()),
+                            .priority = 80,
+                            .style = StyleName::status_warn});
+    return segments;
+}
+
+}  // namespace app

@@ -1,0 +1,78 @@
+#include "ui/screen.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/base/utf8.h"
+
+namespace ui {
+namespace {
+
+constexpr Size kSmallest{.rows = 4, .columns = 20};
+constexpr Size kComfortable{.rows = 8, .columns = 40};
+
+void draw_title(Surface& surface, const ScreenState& state, const Theme& theme) {
+    const Style& style = theme[StyleName::title];
+    const int width = surface.size().columns;
+    const int aside = static_cast<int>(core::display_width(state.title_aside));
+    const int title_end = surface.put({.row = 0, .column = 0}, state.title, style, width);
+    if (title_end + 2 + aside <= width)
+        surface.put({.row = 0, .column = width - aside}, state.title_aside,
+                    theme[StyleName::notice]);
+}
+
+void draw_rule(Surface& surface, int row, const Theme& theme) {
+    for (int column = 0; column < surface.size().columns; ++column)
+        surface.put({.row = row, .column = column}, "─", theme[StyleName::border]);
+}
+
+std::string lines_below(const Transcript& transcript) {
+    if (transcript.following() || transcript.rows_below() == 0) return {};
+    const size_t fresh = transcript.new_rows();
+    if (fresh > 0) return "▼ " + std::to_string(fresh) + " new lines";
+    return "▼ " + std::to_string(transcript.rows_below()) + " lines below";
+}
+
+}  // namespace
+
+Composer lay_out_composer(Size size, const ComposerState& state) {
+    return {state, size.columns};
+}
+
+Frame draw_screen(Size size, const ScreenState& state, Transcript& transcript, const Theme& theme) {
+    Frame frame{.surface = Surface(size), .cursor = std::nullopt};
+    Surface& surface = frame.surface;
+    if (size.rows < kSmallest.rows || size.columns < kSmallest.columns) {
+        surface.put({}, "terminal too small", theme[StyleName::status_warn]);
+        return frame;
+    }
+    const bool roomy = size.rows >= kComfortable.rows && size.columns >= kComfortable.columns;
+    const int above = roomy ? 1 : 0;
+    const int rule = roomy ? 1 : 0;
+    const Composer composer = lay_out_composer(size, state.composer);
+    // The transcript keeps at least half of the screen.
+    const int composer_rows = std::clamp(composer.rows(), 1, std::max(size.rows / 2, 1));
+    const int status_row = size.rows - 1;
+    const int composer_row = status_row - composer_rows;
+    if (roomy) {
+        draw_title(surface, state, theme);
+        draw_rule(surface, composer_row - 1, theme);
+    }
+    transcript.draw(
+        surface,
+        {.row = above, .column = 0, .rows = composer_row - rule - above, .columns = size.columns},
+        theme);
+    frame.cursor = composer.draw(
+        surface, {.row = composer_row, .column = 0, .rows = composer_rows, .columns = size.columns},
+        theme);
+    // Only now is it known how much lies below the view.
+    std::vector<StatusSegment> segments = state.status;
+    if (std::string below = lines_below(transcript); !below.empty())
+        segments.insert(segments.begin() + (segments.empty() ? 0 : 1),
+                        {.text = std::move(below), .priority = 90, .style = StyleName::toast});
+    draw_status(surface, {.row = status_row, .column = 0, .rows = 1, .columns = size.columns},
+                segments, theme);
+    return frame;
+}
+
+}  // namespace ui
