@@ -33,6 +33,7 @@ Sequence PrefixStore::longest_prefix(std::string_view scope, std::span<const Tok
 }
 
 void PrefixStore::keep(std::string_view scope, Sequence sequence) {
+    if (sequence.length() == 0) return;
     const auto continues = [](const Sequence& longer, const Sequence& shorter) {
         return common_length(longer.tokens(), shorter.tokens()) == shorter.length();
     };

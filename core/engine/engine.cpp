@@ -1,0 +1,219 @@
+#include "core/engine/engine.h"
+
+#include <chrono>
+#include <new>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <variant>
+
+#include "core/base/error.h"
+#include "core/base/pool.h"
+#include "core/engine/clients.h"
+#include "core/engine/scheduler.h"
+#include "core/engine/served_model.h"
+#include "core/kernels/kernels.h"
+
+namespace core {
+namespace {
+
+// How often a load tells its progress at most; more would only be drawn over.
+constexpr auto kProgressInterval = std::chrono::milliseconds(50);
+
+[[noreturn]] void fail_without_model() {
+    throw Error(ErrorKind::usage, "", "no model is loaded", "load one first");
+}
+
+Error out_of_memory() {
+    return {ErrorKind::memory, "", "there is not enough memory for this",
+            "close something else or use a smaller model"};
+}
+
+}  // namespace
+
+struct Engine::Impl {
+    explicit Impl(const EngineOptions& engine_options)
+        : options(engine_options),
+          kernels(select_kernels(engine_options.isa)),
+          pool(engine_options.threads),
+          thread([this] { run(); }) {}
+
+    ~Impl() {
+        clients.stop();
+        thread.join();
+    }
+
+    void run();
+    void pass();
+    void serve(Arrival& arrival);
+    void let_go(chat::Channel* channel);
+    bool busy() const { return scheduler && !scheduler->idle(); }
+    Scheduler& loaded();
+
+    void handle(chat::Channel& channel, chat::LoadModel& request);
+    void handle(chat::Channel& channel, chat::UnloadModel& request);
+    void handle(chat::Channel& channel, chat::Generate& request);
+    void handle(chat::Channel& channel, chat::UpdateSampling& request);
+    void handle(chat::Channel& channel, chat::Count& request);
+    void handle(chat::Channel& channel, chat::Preview& request);
+    void handle(chat::Channel& channel, chat::Prefill& request);
+    void handle(chat::Channel& channel, chat::Kv& request);
+    void handle(chat::Channel& channel, chat::Capture& request);
+
+    // Constant after construction.
+    EngineOptions options;
+    const Kernels& kernels;
+
+    Clients clients;
+
+    // Engine thread only.
+    Pool pool;
+    std::optional<ServedModel> model;
+    std::optional<Scheduler> scheduler;  // refers to the model
+    std::optional<Pool::Awake> awake;    // while answers are being written
+
+    std::thread thread;  // last: it uses everything above
+};
+
+// One pass at a time, requests in between: nothing waits longer than a pass.
+void Engine::Impl::run() {
+    const auto limit = [this] {
+        return busy() ? std::optional(std::chrono::milliseconds(0)) : std::nullopt;
+    };
+    while (clients.wait(limit())) {
+        for (chat::Channel* channel : clients.leaving())
+            let_go(channel);
+        for (Arrival& arrival : clients.take_arrivals())
+            serve(arrival);
+        if (busy() && !awake) awake.emplace(pool);
+        if (busy()) pass();
+        if (!busy()) awake.reset();
+    }
+    awake.reset();
+    if (scheduler) scheduler->cancel();
+    clients.engine_ended();
+}
+
+// What a pass throws is not the fault of one request: all of them end, the engine goes on.
+void Engine::Impl::pass() {
+    try {
+        scheduler->step();
+    } catch (const Error& error) {
+        scheduler->fail(error);
+    } catch (const std::bad_alloc&) {
+        scheduler->fail(out_of_memory());
+    }
+}
+
+void Engine::Impl::let_go(chat::Channel* channel) {
+    if (scheduler) scheduler->cancel(channel);
+    clients.released(channel);
+}
+
+// The one place where an error of a request ends: its client is told, the engine goes on.
+void Engine::Impl::serve(Arrival& arrival) {
+    const chat::RequestId id = chat::request_of(arrival.request);
+    const auto fail = [&](const Error& error) {
+        arrival.channel->emit(chat::Failed{
+            .id = id, .sentence = error.sentence(), .exit_code = static_cast<int>(error.kind())});
+    };
+    try {
+        std::visit([&](auto& request) { handle(*arrival.channel, request); }, arrival.request);
+    } catch (const Error& error) {
+        fail(error);
+    } catch (const std::bad_alloc&) {
+        fail(out_of_memory());
+    } catch (const std::exception& error) {
+        fail(Error(ErrorKind::internal, "engine", error.what()));
+    }
+}
+
+Scheduler& Engine::Impl::loaded() {
+    if (!scheduler) fail_without_model();
+    return *scheduler;
+}
+
+// The model in use goes first: two at once rarely fit. When the new one fails there is none.
+void Engine::Impl::handle(chat::Channel& channel, chat::LoadModel& request) {
+    using Clock = std::chrono::steady_clock;
+    const auto start = Clock::now();
+    auto told = start - kProgressInterval;
+    if (scheduler) scheduler->cancel();
+    scheduler.reset();
+    model.reset();
+    const auto progress = [&](uint64_t done, uint64_t total) {
+        if (Clock::now() - told < kProgressInterval && done != total) return;
+        told = Clock::now();
+        channel.emit(chat::Progress{
+            .id = request.id, .phase = chat::Phase::loading, .done = done, .total = total});
+    };
+    chat::ModelReady ready{.id = request.id};
+    model.emplace(load_served_model(
+        request, {.kernels = &kernels, .pool = &pool, .progress = progress}, ready));
+    scheduler.emplace(*model, options.prefill_chunk);
+    ready.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    channel.emit(std::move(ready));
+}
+
+void Engine::Impl::handle(chat::Channel& channel, chat::UnloadModel& request) {
+    if (scheduler) scheduler->cancel();
+    scheduler.reset();
+    model.reset();
+    channel.emit(chat::Done{.id = request.id});
+}
+
+void Engine::Impl::handle(chat::Channel& channel, chat::Generate& request) {
+    loaded().generate(channel, std::move(request));
+}
+
+void Engine::Impl::handle(chat::Channel& channel, chat::Prefill& request) {
+    loaded().prefill(channel, std::move(request));
+}
+
+void Engine::Impl::handle(chat::Channel& channel, chat::UpdateSampling& request) {
+    loaded().update_sampling(channel, request);
+    channel.emit(chat::Done{.id = request.id});
+}
+
+void Engine::Impl::handle(chat::Channel& channel, chat::Count& request) {
+    loaded();
+    chat::Counted counted{.id = request.id};
+    if (const auto* text = std::get_if<std::string>(&request.what)) {
+        counted.total = static_cast<uint32_t>(model->tokenizer->encode(*text, false).size());
+        counted.tokens = {counted.total};
+    } else {
+        const auto& messages = std::get<std::vector<chat::Message>>(request.what);
+        counted.tokens = model->format.count(*model->tokenizer, messages);
+        counted.total =
+            static_cast<uint32_t>(model->format.prompt(*model->tokenizer, messages).ids.size());
+    }
+    channel.emit(std::move(counted));
+}
+
+void Engine::Impl::handle(chat::Channel& channel, chat::Preview& request) {
+    chat::Previewed previewed{.id = request.id, .alternatives = loaded().preview(channel, request)};
+    channel.emit(std::move(previewed));
+}
+
+void Engine::Impl::handle(chat::Channel& /*channel*/, chat::Kv& /*request*/) {
+    throw Error(ErrorKind::usage, "", "the KV cache is kept in memory only",
+                "saving it is not built yet");
+}
+
+void Engine::Impl::handle(chat::Channel& /*channel*/, chat::Capture& /*request*/) {
+    throw Error(ErrorKind::usage, "", "recording activations is not built yet");
+}
+
+Engine::Engine(const EngineOptions& options) : impl_(std::make_unique<Impl>(options)) {}
+
+Engine::~Engine() = default;
+
+void Engine::attach(chat::Channel& channel) {
+    impl_->clients.attach(channel);
+}
+
+void Engine::detach(chat::Channel& channel) {
+    impl_->clients.detach(channel);
+}
+
+}  // namespace core

@@ -1,0 +1,210 @@
+#include "core/engine/scheduler.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "core/base/error.h"
+
+namespace core {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Prompt tokens that a pass takes while answers are being written: a decode step reads all active
+// weights anyway, and so few more tokens lengthen it little.
+constexpr uint32_t kChunkBesideAnswers = 16;
+
+constexpr auto kStatsInterval = std::chrono::milliseconds(250);
+
+// Alternatives that a preview shows.
+constexpr uint32_t kPreviewed = 20;
+
+std::vector<TokenId> never_sampled(const ServedModel& model) {
+    return model.tokenizer->never_sampled(model.vocab);
+}
+
+}  // namespace
+
+Scheduler::Scheduler(const ServedModel& model, uint32_t prefill_chunk)
+    : model_(&model),
+      prefill_chunk_(std::max(prefill_chunk, 1U)),
+      store_(*model.pages),
+      sampler_(model.vocab, never_sampled(model)) {}
+
+void Scheduler::generate(chat::Channel& channel, chat::Generate request) {
+    if (idle()) pace_ = {.last_told = Clock::now()};
+    sessions_.emplace_back(channel, std::move(request), *model_, store_);
+}
+
+void Scheduler::prefill(chat::Channel& channel, chat::Prefill request) {
+    sessions_.emplace_back(channel, std::move(request), *model_, store_);
+}
+
+Session* Scheduler::find(const chat::Channel& channel, chat::RequestId id) {
+    const auto session = std::ranges::find_if(
+        sessions_, [&](const Session& s) { return &s.channel() == &channel && s.id() == id; });
+    return session == sessions_.end() ? nullptr : &*session;
+}
+
+void Scheduler::update_sampling(const chat::Channel& channel, const chat::UpdateSampling& request) {
+    if (Session* session = find(channel, request.target))
+        session->update_sampling(request.sampling);
+}
+
+std::vector<chat::Alternative> Scheduler::preview(const chat::Channel& channel,
+                                                  const chat::Preview& request) {
+    std::optional<LastChoice> last;
+    if (const Session* session = find(channel, request.target))
+        last = session->last_choice();
+    else if (ended_ && ended_->channel == &channel && ended_->id == request.target)
+        last = ended_->choice;
+    if (!last) throw Error(ErrorKind::usage, "preview", "that answer has no token at hand");
+    auto alternatives =
+        sampler_.preview(last->logits, request.sampling,
+                         {.prompt = last->prompt, .answer = last->answer}, kPreviewed);
+    for (chat::Alternative& alternative : alternatives)
+        alternative.bytes = model_->tokenizer->bytes(alternative.id);
+    return alternatives;
+}
+
+void Scheduler::step() {
+    for (Session& session : sessions_)
+        if (session.cancelled()) session.cancel();
+    remove_ended();
+    const auto start = Clock::now();
+    const auto shares = fill_batch();
+    if (batch_.empty()) return;
+    const auto committed = run_pass();
+    if (!committed) return;
+
+    const auto total = [&] {
+        uint64_t tokens = 0;
+        for (const Session& session : sessions_)
+            tokens += session.tokens_chosen();
+        return tokens;
+    };
+    const uint64_t before = total();
+    distribute(shares, *committed);
+    const uint64_t chosen = total() - before;
+    if (chosen > 0) {
+        pace_.seconds += std::chrono::duration<double>(Clock::now() - start).count();
+        pace_.tokens += chosen;
+        pace_.bytes += model_->decode_bytes;
+    }
+    tell_stats();
+    remove_ended();
+}
+
+void Scheduler::cancel(const chat::Channel* channel) {
+    for (Session& session : sessions_)
+        if (channel == nullptr || &session.channel() == channel) session.cancel();
+    remove_ended();
+    if (channel == nullptr || (ended_ && ended_->channel == channel)) ended_.reset();
+}
+
+void Scheduler::fail(const Error& error) {
+    for (Session& session : sessions_)
+        session.fail(error);
+    remove_ended();
+}
+
+void Scheduler::remove_ended() {
+    for (auto session = sessions_.begin(); session != sessions_.end();) {
+        if (!session->over()) {
+            ++session;
+            continue;
+        }
+        if (auto last = session->last_choice())
+            ended_ = {
+                .channel = &session->channel(), .id = session->id(), .choice = std::move(*last)};
+        session->leave(store_);
+        session = sessions_.erase(session);
+    }
+}
+
+std::vector<Scheduler::Share> Scheduler::fill_batch() {
+    batch_.clear();
+    const bool answering =
+        std::ranges::any_of(sessions_, [](const Session& s) { return !s.prefilling(); });
+    uint32_t allowance = answering ? std::min(prefill_chunk_, kChunkBesideAnswers) : prefill_chunk_;
+    std::vector<Share> shares;
+    for (Session& session : sessions_) {
+        const size_t first = batch_.size();
+        allowance -= session.add_slices(batch_, allowance);
+        if (batch_.size() > first)
+            shares.push_back(
+                {.session = &session, .first_slice = first, .slices = batch_.size() - first});
+    }
+    return shares;
+}
+
+// Nothing has changed when forward() finds no page: the oldest kept sequences make room, and when
+// none is left the youngest session gives up, so that the others can go on.
+std::optional<std::vector<bool>> Scheduler::run_pass() {
+    while (true) {
+        try {
+            return model_->forward(batch_, logits_);
+        } catch (const Error& error) {
+            if (error.kind() == ErrorKind::memory && store_.forget_oldest()) continue;
+            if (error.kind() == ErrorKind::memory) {
+                fail_youngest();
+            } else {
+                for (Session& session : sessions_)
+                    session.fail(error);
+            }
+            remove_ended();
+            return std::nullopt;
+        }
+    }
+}
+
+void Scheduler::fail_youngest() {
+    Session& youngest = sessions_.back();
+    youngest.fail(Error(ErrorKind::memory, "",
+                        "ran out of memory growing the context at " +
+                            std::to_string(youngest.context_used()) + " tokens",
+                        "what was written so far is kept; use a smaller --ctx or --kv q8"));
+}
+
+void Scheduler::distribute(const std::vector<Share>& shares, const std::vector<bool>& committed) {
+    size_t row = 0;
+    for (const Share& share : shares) {
+        const auto slices = std::span(batch_).subspan(share.first_slice, share.slices);
+        const auto rows = static_cast<size_t>(std::ranges::count_if(
+            slices, [](const Slice& slice) { return slice.logits != LogitRows::none; }));
+        const auto first = committed.begin() + static_cast<std::ptrdiff_t>(share.first_slice);
+        const std::vector<bool> own(first, first + static_cast<std::ptrdiff_t>(share.slices));
+        const auto logits =
+            std::span<const float>(logits_).subspan(row * model_->vocab, rows * model_->vocab);
+        row += rows;
+        try {
+            share.session->take_results(own, logits, sampler_);
+            if (share.session->undrained())
+                throw Error(ErrorKind::backend, "",
+                            "the client left too many events unread, so its answer was stopped");
+        } catch (const Error& error) {
+            share.session->fail(error);
+        }
+    }
+}
+
+void Scheduler::tell_stats() {
+    if (Clock::now() - pace_.last_told < kStatsInterval) return;
+    chat::Stats stats{.weight_bytes = model_->weight_bytes,
+                      .kv_bytes_in_use = model_->pages->bytes_in_use(),
+                      .kv_bytes_budget = model_->kv_budget,
+                      .running = static_cast<uint32_t>(sessions_.size())};
+    if (pace_.seconds > 0) {
+        stats.tokens_per_second = static_cast<double>(pace_.tokens) / pace_.seconds;
+        stats.bytes_per_second = static_cast<double>(pace_.bytes) / pace_.seconds;
+    }
+    for (const Session& session : sessions_) {
+        if (session.over()) continue;
+        stats.context_used = session.context_used();
+        session.channel().emit(stats);
+    }
+    pace_ = {.last_told = Clock::now()};
+}
+
+}  // namespace core

@@ -1,0 +1,89 @@
+// Which sessions share the next pass of the model: continuous batching.
+//
+// Every running answer of every session takes one decode step per pass. Prompts are read in chunks
+// in the same passes, the oldest first; beside running answers the chunks are short, so that a
+// long prompt of one client does not stall the answer of another. Engine thread only.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <list>
+#include <optional>
+#include <vector>
+
+#include "core/chat/channel.h"
+#include "core/engine/sampler.h"
+#include "core/engine/served_model.h"
+#include "core/engine/session.h"
+#include "core/kv/prefix_store.h"
+
+namespace core {
+
+class Scheduler {
+  public:
+    // `prefill_chunk`: prompt tokens of a pass in which nothing is decoded. The model must outlive
+    // the scheduler.
+    Scheduler(const ServedModel& model, uint32_t prefill_chunk);
+
+    // Both throw Error when the request cannot begin; then it has emitted nothing.
+    void generate(chat::Channel& channel, chat::Generate request);
+    void prefill(chat::Channel& channel, chat::Prefill request);
+
+    // In force from the next token of the target. Without effect when it has ended.
+    void update_sampling(const chat::Channel& channel, const chat::UpdateSampling& request);
+    // On what the target's last token was chosen from. Throws Error(usage) when it has none, or
+    // has ended and another has ended after it.
+    std::vector<chat::Alternative> preview(const chat::Channel& channel,
+                                           const chat::Preview& request);
+
+    bool idle() const { return sessions_.empty(); }
+    // Ends cancelled sessions, then runs one pass. REQUIRES: not idle().
+    void step();
+    // Cancels the sessions of a channel, or all; terminal events are emitted.
+    void cancel(const chat::Channel* channel = nullptr);
+    // Ends all sessions with an error.
+    void fail(const Error& error);
+
+  private:
+    // A session's part of a pass.
+    struct Share {
+        Session* session = nullptr;
+        size_t first_slice = 0;
+        size_t slices = 0;
+    };
+    struct Pace {
+        std::chrono::steady_clock::time_point last_told;
+        double seconds = 0;  // in passes that chose tokens, since then
+        uint64_t tokens = 0;
+        uint64_t bytes = 0;
+    };
+
+    Session* find(const chat::Channel& channel, chat::RequestId id);
+    void remove_ended();
+    std::vector<Share> fill_batch();
+    std::optional<std::vector<bool>> run_pass();
+    void fail_youngest();
+    void distribute(const std::vector<Share>& shares, const std::vector<bool>& committed);
+    void tell_stats();
+
+    // Constant after construction.
+    const ServedModel* model_;
+    uint32_t prefill_chunk_;
+
+    PrefixStore store_;
+    Sampler sampler_;
+    std::list<Session> sessions_;  // in order of arrival
+    std::vector<Slice> batch_;
+    std::vector<float> logits_;
+    Pace pace_;
+
+    // The answer that ended last, for previews after its end.
+    struct Ended {
+        const chat::Channel* channel = nullptr;
+        chat::RequestId id = 0;
+        LastChoice choice;
+    };
+    std::optional<Ended> ended_;
+};
+
+}  // namespace core

@@ -1,0 +1,284 @@
+#include "core/engine/session.h"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "core/base/error.h"
+
+namespace core {
+namespace {
+
+double seconds_between(Session::Clock::time_point from, Session::Clock::time_point to) {
+    return std::chrono::duration<double>(to - from).count();
+}
+
+void check_ids(std::span<const TokenId> ids, uint32_t vocab, const char* what) {
+    for (const TokenId id : ids)
+        if (id < 0 || static_cast<uint32_t>(id) >= vocab)
+            throw Error(ErrorKind::usage, what,
+                        "token " + std::to_string(id) + " is not in the vocabulary",
+                        "ids go from 0 to " + std::to_string(vocab - 1));
+}
+
+Prompt render(const chat::Generate& request, const ServedModel& model) {
+    const Tokenizer& tokenizer = *model.tokenizer;
+    if (const auto* messages = std::get_if<std::vector<chat::Message>>(&request.prompt))
+        return model.format.prompt(tokenizer, *messages);
+    if (const auto* text = std::get_if<std::string>(&request.prompt))
+        return raw_prompt(tokenizer, *text);
+    Prompt prompt = raw_prompt(tokenizer, "");
+    prompt.ids = std::get<std::vector<TokenId>>(request.prompt);
+    return prompt;
+}
+
+}  // namespace
+
+Session::Session(chat::Channel& channel, chat::Generate request, const ServedModel& model,
+                 PrefixStore& store)
+    : channel_(&channel), request_(std::move(request)), model_(&model), trunk_(*model.pages) {
+    if (request_.choices == 0)
+        throw Error(ErrorKind::usage, "choices", "is 0", "ask for at least one answer");
+    prompt_ = render(request_, model);
+    prompt_.stops.insert(prompt_.stops.end(), request_.stop.begin(), request_.stop.end());
+    std::ranges::stable_sort(request_.timeline, {}, &chat::SamplingChange::at_token);
+    to_read_ = prompt_.ids;
+    to_read_.insert(to_read_.end(), request_.forced_prefix.begin(), request_.forced_prefix.end());
+    prepare(store);
+}
+
+Session::Session(chat::Channel& channel, chat::Prefill request, const ServedModel& model,
+                 PrefixStore& store)
+    : channel_(&channel),
+      request_{.id = request.id,
+               .scope = std::move(request.scope),
+               .prompt = std::move(request.messages),
+               .cancel = std::move(request.cancel)},
+      model_(&model),
+      only_prefill_(true),
+      trunk_(*model.pages) {
+    prompt_ = render(request_, model);
+    to_read_ = prompt_.ids;
+    prepare(store);
+}
+
+void Session::prepare(PrefixStore& store) {
+    if (to_read_.empty())
+        throw Error(ErrorKind::usage, "prompt", "is empty", "there is nothing to continue");
+    check_ids(to_read_, model_->vocab, "prompt");
+    if (to_read_.size() >= model_->context)
+        throw Error(ErrorKind::context, "",
+                    "the prompt has " + std::to_string(to_read_.size()) +
+                        " tokens, the context holds " + std::to_string(model_->context),
+                    "shorten it or load the model with a larger --ctx");
+    trunk_ = store.longest_prefix(request_.scope, to_read_);
+    usage_.prompt = static_cast<uint32_t>(to_read_.size());
+    usage_.reused = trunk_.length();
+    usage_.recomputed = usage_.prompt - usage_.reused;
+}
+
+uint32_t Session::context_used() const {
+    uint32_t used = trunk_.length();
+    for (const Answer& answer : answers_)
+        used = std::max(used, static_cast<uint32_t>(prompt_.ids.size() + answer.tokens.size()));
+    return used;
+}
+
+uint32_t Session::generated(const Answer& answer) const {
+    return static_cast<uint32_t>(answer.tokens.size() - request_.forced_prefix.size());
+}
+
+uint32_t Session::add_slices(std::vector<Slice>& batch, uint32_t prefill_tokens) {
+    for (Answer& answer : answers_)
+        if (!answer.finished)
+            batch.push_back({.sequence = &answer.sequence,
+                             .tokens = std::span(answer.tokens).last(1),
+                             .logits = LogitRows::last,
+                             .cancel = request_.cancel.get()});
+    if (!prefilling() || prefill_tokens == 0) return 0;
+    if (!prefill_started_) {
+        prefill_started_ = Clock::now();
+        emit_prefill_progress();
+    }
+    const std::span<const TokenId> rest = std::span(to_read_).subspan(trunk_.length());
+    const auto chunk = rest.first(std::min<size_t>(rest.size(), prefill_tokens));
+    const bool last = chunk.size() == rest.size() && !only_prefill_;
+    batch.push_back({.sequence = &trunk_,
+                     .tokens = chunk,
+                     .logits = last ? LogitRows::last : LogitRows::none,
+                     .cancel = request_.cancel.get()});
+    return static_cast<uint32_t>(chunk.size());
+}
+
+// A slice that was not committed belongs to a cancelled request: the scheduler ends it before the
+// next pass.
+void Session::take_results(const std::vector<bool>& committed, std::span<const float> logits,
+                           Sampler& sampler) {
+    size_t slice = 0;
+    size_t row = 0;
+    const auto next_row = [&] { return logits.subspan(row++ * model_->vocab, model_->vocab); };
+    if (prefilling()) {
+        if (!committed.at(slice)) return;
+        emit_prefill_progress();
+        if (trunk_.length() < to_read_.size()) return;
+        usage_.prefill_seconds = seconds_between(*prefill_started_, Clock::now());
+        if (!only_prefill_) return start_answers(next_row(), sampler);
+        emit(chat::Done{.id = id()});
+        over_ = true;
+        return;
+    }
+    for (Answer& answer : answers_) {
+        if (answer.finished) continue;
+        const auto row_logits = next_row();
+        if (committed.at(slice++)) choose_token(answer, row_logits, sampler);
+    }
+}
+
+Session::Answer Session::make_answer(uint32_t choice, Sequence sequence) {
+    return {.choice = choice,
+            .sequence = std::move(sequence),
+            .tokens = request_.forced_prefix,
+            .text = Detokenizer(*model_->tokenizer, prompt_.stops, prompt_.strip_space)};
+}
+
+// All choices begin from the logits of the prompt's last token; they share its pages.
+void Session::start_answers(std::span<const float> logits, Sampler& sampler) {
+    first_token_ = Clock::now();
+    usage_.first_token_seconds = seconds_between(started_, first_token_);
+    unfinished_ = request_.choices;
+    for (uint32_t choice = 0; choice < request_.choices; ++choice)
+        answers_.push_back(make_answer(choice, trunk_.fork()));
+    trunk_ = Sequence(*model_->pages);
+    for (Answer& answer : answers_) {
+        if (!request_.forced_prefix.empty()) {
+            chat::Delta delta{.id = id(), .choice = answer.choice};
+            for (const TokenId token : request_.forced_prefix) {
+                delta.text += answer.text.push(token);
+                delta.tokens.push_back(
+                    {.id = token, .bytes = std::string(model_->tokenizer->bytes(token))});
+            }
+            emit(std::move(delta));
+        }
+        choose_token(answer, logits, sampler);
+    }
+}
+
+const chat::Sampling& Session::sampling_at(size_t token) {
+    auto& timeline = request_.timeline;
+    const auto begin_later = std::ranges::find_if(
+        timeline, [&](const chat::SamplingChange& change) { return change.at_token > token; });
+    return begin_later == timeline.begin() ? request_.sampling : std::prev(begin_later)->sampling;
+}
+
+void Session::update_sampling(const chat::Sampling& sampling) {
+    request_.sampling = sampling;
+    request_.timeline.clear();
+}
+
+void Session::choose_token(Answer& answer, std::span<const float> logits, Sampler& sampler) {
+    if (answer.choice == 0) last_logits_.assign(logits.begin(), logits.end());
+    chat::Token token = sampler.sample(logits, sampling_at(answer.tokens.size()),
+                                       {.prompt = prompt_.ids,
+                                        .answer = answer.tokens,
+                                        .choice = answer.choice,
+                                        .detail = request_.detail});
+    const Tokenizer& tokenizer = *model_->tokenizer;
+    token.bytes = tokenizer.bytes(token.id);
+    for (chat::Alternative& alternative : token.alternatives)
+        alternative.bytes = tokenizer.bytes(alternative.id);
+    answer.tokens.push_back(token.id);
+    ++tokens_chosen_;
+
+    chat::Delta delta{.id = id(), .choice = answer.choice, .text = answer.text.push(token.id)};
+    const auto reason = reason_to_stop(answer);
+    if (reason) delta.text += answer.text.finish();
+    delta.tokens.push_back(std::move(token));
+    emit(std::move(delta));
+    if (reason && !undrained_) finish(answer, *reason);
+}
+
+std::optional<LastChoice> Session::last_choice() const {
+    if (last_logits_.empty()) return std::nullopt;
+    LastChoice last{.logits = last_logits_, .prompt = prompt_.ids, .answer = answers_[0].tokens};
+    last.answer.pop_back();
+    return last;
+}
+
+std::optional<chat::FinishReason> Session::reason_to_stop(const Answer& answer) const {
+    if (std::ranges::find(prompt_.stop_ids, answer.tokens.back()) != prompt_.stop_ids.end() ||
+        answer.text.stopped())
+        return chat::FinishReason::stop;
+    if (request_.max_tokens != 0 && generated(answer) >= request_.max_tokens)
+        return chat::FinishReason::length;
+    if (prompt_.ids.size() + answer.tokens.size() >= model_->context)
+        return chat::FinishReason::context_full;
+    return std::nullopt;
+}
+
+void Session::finish(Answer& answer, chat::FinishReason reason) {
+    answer.finished = true;
+    --unfinished_;
+    chat::Usage usage = usage_;
+    usage.generated = generated(answer);
+    usage.decode_seconds = seconds_between(first_token_, Clock::now());
+    over_ = unfinished_ == 0;
+    channel_->emit(chat::Finished{.id = id(),
+                                  .choice = answer.choice,
+                                  .last_choice = over_,
+                                  .reason = reason,
+                                  .usage = usage,
+                                  .seed = request_.sampling.seed});
+}
+
+void Session::cancel() {
+    if (over_) return;
+    if (only_prefill_) {
+        over_ = true;
+        trunk_ = Sequence(*model_->pages);
+        channel_->emit(chat::Done{.id = id()});
+        return;
+    }
+    if (answers_.empty()) {
+        if (prefill_started_)
+            usage_.prefill_seconds = seconds_between(*prefill_started_, Clock::now());
+        first_token_ = Clock::now();
+        unfinished_ = request_.choices;
+        for (uint32_t choice = 0; choice < request_.choices; ++choice)
+            answers_.push_back(make_answer(choice, trunk_.fork()));
+        for (Answer& answer : answers_)
+            finish(answer, chat::FinishReason::cancelled);
+        return;
+    }
+    for (Answer& answer : answers_) {
+        if (answer.finished) continue;
+        if (std::string rest = answer.text.finish(); !rest.empty())
+            emit(chat::Delta{.id = id(), .choice = answer.choice, .text = std::move(rest)});
+        finish(answer, chat::FinishReason::cancelled);
+    }
+}
+
+void Session::fail(const Error& error) {
+    if (over_) return;
+    over_ = true;
+    channel_->emit(chat::Failed{
+        .id = id(), .sentence = error.sentence(), .exit_code = static_cast<int>(error.kind())});
+}
+
+void Session::leave(PrefixStore& store) {
+    store.keep(request_.scope, std::move(trunk_));
+    for (Answer& answer : answers_)
+        store.keep(request_.scope, std::move(answer.sequence));
+}
+
+void Session::emit_prefill_progress() {
+    emit(chat::Progress{.id = id(),
+                        .phase = chat::Phase::prefill,
+                        .done = trunk_.length(),
+                        .total = usage_.prompt});
+}
+
+void Session::emit(chat::Event event) {
+    if (!channel_->emit(std::move(event))) undrained_ = true;
+}
+
+}  // namespace core
