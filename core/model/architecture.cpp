@@ -26,10 +26,6 @@ constexpr uint32_t kMaxLayers = 4096;
 constexpr uint32_t kMaxVocab = 1U << 26;
 constexpr uint32_t kMaxContext = 1U << 30;
 
-std::string file_name(const WeightFile& file) {
-    return file.path().substr(file.path().find_last_of('/') + 1);
-}
-
 // inv = interpolated * (1 - m) + original * m, m falling from 1 at the high frequencies to 0 (YaRN,
 // Peng et al. 2023, as ggml and SGLang compute it).
 void apply_yarn(const Hyperparameters& p, double factor, RopeSpec& rope) {
@@ -86,11 +82,11 @@ ModelConfig config_from_file(const WeightFile& file) {
         supported += (supported.empty() ? "" : ", ") + std::string(family.architecture);
     }
     if (architecture.empty()) {
-        throw Error(ErrorKind::model_unusable, file_name(file),
+        throw Error(ErrorKind::model_unusable, file.path(),
                     "does not say its architecture (general.architecture)",
                     "supported: " + supported);
     }
-    throw Error(ErrorKind::model_unusable, file_name(file),
+    throw Error(ErrorKind::model_unusable, file.path(),
                 "uses architecture \"" + architecture + "\", which this engine cannot run",
                 "supported: " + supported);
 }
@@ -139,7 +135,11 @@ ModelConfig base_config(const Hyperparameters& p) {
     ModelConfig config;
     config.dim = p.required("embedding_length", kMaxDim);
     config.context = p.required("context_length", kMaxContext);
-    config.norm_epsilon = p.number("attention.layer_norm_rms_epsilon", 1e-5);
+    constexpr const char* kEpsilon = "attention.layer_norm_rms_epsilon";
+    if (!p.has(kEpsilon)) p.reject(kEpsilon, "missing", "the file is incomplete");
+    config.norm_epsilon = p.number(kEpsilon, 0.0);
+    if (config.norm_epsilon < 0.0F)
+        p.reject(kEpsilon, std::to_string(config.norm_epsilon), "must not be negative");
     config.layers.resize(p.required("block_count", kMaxLayers));
     const TensorInfo* embedding = p.file().find_tensor("token_embd.weight");
     // The tensor decides: some files pad it beyond the tokenizer's list.

@@ -16,6 +16,14 @@ constexpr double kLogitScale = 0.5773502691896257;       // 1 / sqrt(3)
 constexpr double kAttentionScale = 0.08838834764831845;  // 1 / sqrt(128)
 constexpr double kAttentionCap = 30.0;
 
+// Any part counts, so that a file that lacks another part is refused and not run without the
+// branch.
+bool has_dense_branch(const WeightFile& file, uint32_t layer) {
+    return has_layer_tensor(file, layer, "ffn_gate.weight") ||
+           has_layer_tensor(file, layer, "ffn_up.weight") ||
+           has_layer_tensor(file, layer, "ffn_down.weight");
+}
+
 struct GrokKeys {
     bool has_temperature = false;
     bool has_dense = false;
@@ -41,7 +49,7 @@ LayerSpec layer_spec(const Hyperparameters& p, const ModelConfig& config, const 
     FfnSpec& ffn = spec.ffn;
     ffn.activation = Activation::gelu_tanh;
     const uint32_t width = p.per_layer("feed_forward_length", layer, 0, kMaxWidth);
-    if (has_layer_tensor(p.file(), layer, "ffn_gate.weight")) ffn.dense_width = width;
+    if (has_dense_branch(p.file(), layer)) ffn.dense_width = width;
     ffn.router.experts = p.optional("expert_count", 0, kMaxExperts);
     if (ffn.router.experts != 0) {
         ffn.expert_width = p.optional("expert_feed_forward_length", width, kMaxWidth);
@@ -63,7 +71,7 @@ ModelConfig grok_config(const WeightFile& file) {
     config.logit_softcap = p.number("final_logit_softcapping", 0.0);
     const GrokKeys keys = {
         .has_temperature = p.optional("attention.temperature_length", 0, 1U << 30) != 0,
-        .has_dense = has_layer_tensor(file, 0, "ffn_gate.weight")};
+        .has_dense = has_dense_branch(file, 0)};
     config.family = keys.is_grok2() ? "grok-2" : "grok-1";
     for (uint32_t layer = 0; layer < config.layers.size(); ++layer)
         config.layers[layer] = layer_spec(p, config, keys, layer);

@@ -120,8 +120,10 @@ class Binder {
     const TensorInfo& find(std::initializer_list<const char*> names) const {
         for (const char* name : names)
             if (const TensorInfo* tensor = file_.find_tensor(prefix_ + name)) return *tensor;
-        throw Error(ErrorKind::model_unusable, file_.path(),
-                    "tensor " + prefix_ + *names.begin() + " is missing",
+        std::string wanted;
+        for (const char* name : names)
+            wanted += (wanted.empty() ? "" : " or ") + prefix_ + name;
+        throw Error(ErrorKind::model_unusable, file_.path(), "tensor " + wanted + " is missing",
                     "the file is incomplete or not of this architecture");
     }
 
