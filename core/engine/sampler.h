@@ -72,7 +72,10 @@ class Sampler {
         return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
     }
     static RawSums raw_sums(std::span<const float> logits);
-    static size_t select(std::span<const float> logits, size_t count, std::vector<Candidate>& out);
+    static size_t select(std::span<const float> logits, size_t count, size_t sorted,
+                         std::vector<Candidate>& out);
+    static size_t select_few(std::span<const float> logits, size_t count,
+                             std::vector<Candidate>& out);
 
     void adjust(std::span<const float> logits, const chat::Sampling& sampling,
                 const SampleContext& context);
