@@ -1,0 +1,110 @@
+#include "app/inspect_cmd.h"
+
+#include <unistd.h>
+
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "core/base/error.h"
+#include "core/formats/gguf_writer.h"
+
+namespace app {
+namespace {
+
+using core::DType;
+using testing::HasSubstr;
+using testing::Not;
+
+class Inspect : public testing::Test {
+  protected:
+    Inspect() : path_("./inspect-" + std::to_string(::getpid()) + ".gguf") {
+        core::GgufWriter writer(path_);
+        writer.add_string("general.architecture", "grok");
+        writer.add_string("general.name", "tiny \x1b]0;owned\x07\nname\xff");
+        writer.add<uint32_t>("grok.block_count", 2);
+        writer.add<uint32_t>("grok.expert_count", 8);
+        writer.add<uint32_t>("grok.expert_used_count", 2);
+        writer.add<float>("grok.embedding_scale", 0.5f);
+        writer.add_string("tokenizer.ggml.model", "llama");
+        writer.add_strings("tokenizer.ggml.tokens", std::vector<std::string>{"a", "b", "c"});
+        writer.add_string("tokenizer.chat_template", std::string(1234, 't'));
+        writer.declare("token_embd.weight", DType::f32, {32, 3});
+        writer.declare("blk.0.ffn_up_exps.weight", DType::q8_0, {32, 4, 8});
+        writer.declare("blk.0.attn_q.weight", DType::i8c, {64, 2}, 2);
+        writer.append_floats(std::vector<float>(96));
+        writer.append_floats(std::vector<float>(1024));
+        writer.append_floats(std::vector<float>(128));
+        writer.finish();
+    }
+    ~Inspect() override { ::unlink(path_.c_str()); }
+
+    std::string run(bool json, bool tensors) const {
+        std::ostringstream out;
+        EXPECT_EQ(run_inspect({.path = path_, .json = json, .tensors = tensors}, out), 0);
+        return out.str();
+    }
+
+    std::string path_;
+};
+
+TEST_F(Inspect, TextSaysWhatTheFileIs) {
+    const std::string text = run(false, false);
+    EXPECT_THAT(text, HasSubstr("format         GGUF v3, "));
+    EXPECT_THAT(text, HasSubstr("architecture   grok\n"));
+    EXPECT_THAT(text, HasSubstr("parameters     1248, 480 active per token\n"))
+        << "96 + 1024 + 128, of the experts a quarter";
+    EXPECT_THAT(text, HasSubstr("tokenizer      llama, 3 tokens\n"));
+    EXPECT_THAT(text, HasSubstr("chat template  1.23 kB\n"));
+    EXPECT_THAT(text, HasSubstr("  embedding_scale    0.5\n"));
+    EXPECT_THAT(text,
+                HasSubstr("q8_0          1 tensors  1024 parameters, 1.09 kB, 8.50 bits each"));
+    EXPECT_THAT(text, Not(HasSubstr("ffn_up_exps")));
+}
+
+TEST_F(Inspect, TensorsAreListedOnRequest) {
+    const std::string text = run(false, true);
+    EXPECT_THAT(text, HasSubstr("blk.0.ffn_up_exps.weight  q8_0    32 x 4 x 8, 1.09 kB\n"));
+    EXPECT_THAT(text, HasSubstr("i8c     64 x 2, 2 scales a row, 136 bytes\n"));
+}
+
+TEST_F(Inspect, StringsOfTheFileAreInert) {
+    for (const bool json : {false, true}) {
+        const std::string text = run(json, true);
+        for (const char c : text)
+            EXPECT_TRUE(c == '\n' || static_cast<unsigned char>(c) >= 0x20);
+        EXPECT_EQ(text.find('\x7f'), std::string::npos);
+    }
+    EXPECT_THAT(run(false, false), HasSubstr("name           tiny \u241b]0;owned"));
+}
+
+TEST_F(Inspect, JsonHasTheSameFacts) {
+    const auto json = nlohmann::json::parse(run(true, true));
+    EXPECT_EQ(json["format"], "GGUF v3");
+    EXPECT_EQ(json["architecture"], "grok");
+    EXPECT_EQ(json["parameters"], 1248);
+    EXPECT_EQ(json["active_parameters"], 480);
+    EXPECT_EQ(json["tokenizer"]["tokens"], 3);
+    EXPECT_EQ(json["chat_template"], true);
+    EXPECT_EQ(json["metadata"]["grok.block_count"], 2);
+    EXPECT_EQ(json["metadata"]["tokenizer.ggml.tokens"]["array"], 3);
+    EXPECT_EQ(json["tensor_count"], 3);
+    ASSERT_EQ(json["tensors"].size(), 3u);
+    EXPECT_EQ(json["tensors"][2]["type"], "i8c");
+    EXPECT_EQ(json["tensors"][2]["scale_groups"], 2);
+    EXPECT_EQ(json["tensors"][1]["shape"], (std::vector<int>{32, 4, 8}));
+    EXPECT_FALSE(nlohmann::json::parse(run(true, false)).contains("tensors"));
+}
+
+TEST(InspectMissing, FileIsAnError) {
+    std::ostringstream out;
+    EXPECT_THROW(run_inspect({.path = "./no-such-file.gguf"}, out), core::Error);
+    EXPECT_EQ(out.str(), "");
+}
+
+}  // namespace
+}  // namespace app
