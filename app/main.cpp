@@ -1,0 +1,90 @@
+// The program: reads the command line, starts what it asks for, and is the last to catch an Error.
+#include <unistd.h>
+
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <iostream>
+#include <new>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "app/backend.h"
+#include "app/chat_app.h"
+#include "app/eval_cmd.h"
+#include "app/oneshot.h"
+#include "app/options.h"
+#include "app/supervisor.h"
+#include "app/tokenize_cmd.h"
+#include "core/base/error.h"
+#include "core/base/utf8.h"
+
+namespace {
+
+int fail(const core::Error& error) {
+    // Names of files and tensors come from outside.
+    std::fprintf(stderr, "moxie: %s\n", core::sanitize(error.what()).c_str());
+    return static_cast<int>(error.kind());
+}
+
+// Every Error ends here; the exit status says of what kind it was.
+int run_guarded(const std::function<int()>& body) {
+    try {
+        return body();
+    } catch (const core::Error& error) {
+        return fail(error);
+    } catch (const std::bad_alloc&) {
+        return fail({core::ErrorKind::memory, "", "there is not enough memory for this"});
+    } catch (const std::exception& error) {
+        return fail({core::ErrorKind::internal, "internal error", error.what()});
+    }
+}
+
+int run_chat_process(const app::ChatInvocation& invocation) {
+    app::block_chat_signals();
+    app::Backend backend(invocation.backend);
+    return app::run_chat(invocation.chat, backend.channel());
+}
+
+int run(const app::ChatInvocation& invocation) {
+    app::restore_terminal_on_crash();
+    const auto body = [&] { return run_guarded([&] { return run_chat_process(invocation); }); };
+    return invocation.supervised ? app::supervise(body) : body();
+}
+
+int run(app::OneShotInvocation& invocation) {
+    invocation.oneshot.prompt = app::complete_prompt(invocation.oneshot);
+    app::block_oneshot_signals();
+    app::Backend backend(invocation.backend);
+    return app::run_oneshot(invocation.oneshot, backend.channel());
+}
+
+int run(const app::TokenizeOptions& options) {
+    return app::run_tokenize(options, std::cin, std::cout);
+}
+
+int run(const app::EvalLogitsOptions& options) {
+    return app::run_eval_logits(options, std::cout);
+}
+
+int run(const app::EvalPerplexityOptions& options) {
+    return app::run_eval_perplexity(options, std::cout);
+}
+
+int run(const app::PrintText& print) {
+    std::cout << print.text;
+    return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    return run_guarded([&] {
+        app::Invocation invocation =
+            app::parse_command_line(std::vector<std::string>(argv + 1, argv + argc),
+                                    {.standard_input = ::isatty(STDIN_FILENO) == 1,
+                                     .standard_output = ::isatty(STDOUT_FILENO) == 1});
+        return std::visit([](auto& wanted) { return run(wanted); }, invocation);
+    });
+}
