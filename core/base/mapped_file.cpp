@@ -93,7 +93,7 @@ void on_sigbus(int signal, siginfo_t* info, void* context) {
     for (Slot& slot : slots) {
         if (info->si_code <= 0 || !contains(slot, address)) continue;
         slot.damaged.store(true);
-        void* page = reinterpret_cast<void*>(address / page_size * page_size);
+        void* page = static_cast<std::byte*>(info->si_addr) - address % page_size;
         void* zeros =
             ::mmap(page, page_size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
         errno = saved_errno;
@@ -171,11 +171,12 @@ bool MappedFile::damaged() const {
 }
 
 void MappedFile::release(std::span<const std::byte> range) const {
-    const auto first = reinterpret_cast<uintptr_t>(range.data());
-    const uintptr_t begin = (first + page_size - 1) / page_size * page_size;
-    const uintptr_t end = (first + range.size()) / page_size * page_size;
+    const size_t offset = static_cast<size_t>(range.data() - bytes_.data());
+    const size_t begin = (offset + page_size - 1) / page_size * page_size;
+    const size_t end = (offset + range.size()) / page_size * page_size;
     // Advice: a failure changes nothing that anybody could act upon.
-    if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+    if (begin < end)
+        ::madvise(const_cast<std::byte*>(bytes_.data()) + begin, end - begin, MADV_DONTNEED);
 }
 
 }  // namespace core

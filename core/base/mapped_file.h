@@ -37,6 +37,7 @@ class MappedFile {
 
     // Tells the kernel that these bytes are not needed again soon. Whole pages inside the range
     // leave this process; reading them again is allowed and reads the file again. Any thread.
+    // REQUIRES: range lies in bytes().
     void release(std::span<const std::byte> range) const;
 
   private:

@@ -80,7 +80,7 @@ void encode_blocks(std::span<const float> row, std::byte* out, Encode encode) {
 template <class Block>
 void decode_blocks(const std::byte* blocks, std::span<float> row) {
     for (size_t i = 0; i < row.size(); i += kBlock) {
-        Block block;
+        Block block{};
         std::memcpy(&block, blocks + i / kBlock * sizeof block, sizeof block);
         dequantize_block(block, row.subspan(i).first<kBlock>());
     }
