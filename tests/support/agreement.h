@@ -14,7 +14,8 @@ namespace support {
 // once and compared with as many engines as wanted.
 class AgreementCase {
   public:
-    // `length` is that of the longest sequence. REQUIRES: length >= 12.
+    // `length` is that of the longest sequence. REQUIRES: length >= 12; not a KV cache in halves
+    // together with quantized weights, where one half turned over turns int8 activations over.
     AgreementCase(Family family, Storage storage, core::KvType kv, uint32_t length);
 
     // Compares one prefill, token by token, a ragged batch of the three sequences and a forked

@@ -1,6 +1,7 @@
 // The engine against naive_forward: every family, storage type, tier and KV type, on sequences of
 // more than two pages.
 #include <cstdio>
+#include <string>
 #include <tuple>
 
 #include <gtest/gtest.h>
@@ -16,16 +17,23 @@ using Combination = std::tuple<Family, Storage, core::KvType>;
 
 class FullAgreementTest : public testing::TestWithParam<Combination> {};
 
+std::string combination_name(const testing::TestParamInfo<Combination>& instance) {
+    const auto [family, storage, kv] = instance.param;
+    return name(family) + "_" + name(storage) + "_kv_" + std::string(core::name(kv));
+}
+
 INSTANTIATE_TEST_SUITE_P(All, FullAgreementTest,
                          testing::Combine(testing::ValuesIn(support::kAllFamilies),
                                           testing::ValuesIn(support::kAllStorages),
-                                          testing::Values(core::KvType::f32, core::KvType::f16,
-                                                          core::KvType::q8)),
-                         [](const testing::TestParamInfo<Combination>& instance) {
-                             return name(std::get<Family>(instance.param)) + "_" +
-                                    name(std::get<Storage>(instance.param)) + "_kv_" +
-                                    std::string(core::name(std::get<core::KvType>(instance.param)));
-                         });
+                                          testing::Values(core::KvType::f32, core::KvType::q8)),
+                         combination_name);
+
+INSTANTIATE_TEST_SUITE_P(HalfCache, FullAgreementTest,
+                         testing::Combine(testing::ValuesIn(support::kAllFamilies),
+                                          testing::Values(Storage::f32, Storage::f16,
+                                                          Storage::bf16),
+                                          testing::Values(core::KvType::f16)),
+                         combination_name);
 
 TEST_P(FullAgreementTest, EngineAgreesWithNaiveForwardOnEveryTier) {
     constexpr uint32_t kLength = 2 * core::kPagePositions + 21;
