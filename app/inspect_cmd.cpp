@@ -227,8 +227,9 @@ void print_types(const Summary& summary, std::ostream& out) {
     out << "\ntensors by type\n";
     for (const auto& [name, use] : summary.types) {
         char text[64];
-        std::snprintf(text, sizeof text, "  %-8s %6llu tensors  ", std::string(name).c_str(),
-                      static_cast<unsigned long long>(use.tensors));
+        std::snprintf(text, sizeof text, "  %-8s %6llu %s  ", std::string(name).c_str(),
+                      static_cast<unsigned long long>(use.tensors),
+                      use.tensors == 1 ? "tensor" : "tensors");
         const double bits =
             8.0 * static_cast<double>(use.bytes) / static_cast<double>(use.elements);
         out << text << count_text(use.elements) << " parameters, " << bytes_text(use.bytes) << ", "
@@ -267,7 +268,7 @@ void print(const core::WeightFile& file, bool tensors, std::ostream& out) {
     print_tokenizer(file, out);
     print_hyperparameters(file, out);
     print_types(summary, out);
-    if (tensors) print_tensors(file, out);
+    if (tensors && !file.tensors().empty()) print_tensors(file, out);
 }
 
 }  // namespace

@@ -62,7 +62,7 @@ TEST_F(Inspect, TextSaysWhatTheFileIs) {
     EXPECT_THAT(text, HasSubstr("chat template  1.23 kB\n"));
     EXPECT_THAT(text, HasSubstr("  embedding_scale    0.5\n"));
     EXPECT_THAT(text,
-                HasSubstr("q8_0          1 tensors  1024 parameters, 1.09 kB, 8.50 bits each"));
+                HasSubstr("q8_0          1 tensor  1024 parameters, 1.09 kB, 8.50 bits each"));
     EXPECT_THAT(text, Not(HasSubstr("ffn_up_exps")));
 }
 
