@@ -34,6 +34,11 @@ struct PanelProduct {
     ActivationView x;
     uint32_t token_begin = 0;
     uint32_t token_end = 0;
+    // Columns [col_begin, col_end): a sum starts from zero at column 0 and from y elsewhere, so
+    // that a product may be taken in slices that fit a cache, in order. Begin and end are multiples
+    // of 32 (I8C: of a group) or the last column.
+    uint32_t col_begin = 0;
+    uint32_t col_end = 0;
     float* y = nullptr;  // y[token * y_stride + row], row < rows
     size_t y_stride = 0;
 };

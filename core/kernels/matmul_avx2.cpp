@@ -57,7 +57,7 @@ struct Bf16Format {
 // ---- Block formats: the exact integer dot of 8 rows x 32 columns with one token.
 
 struct BytesFormat {
-    static constexpr size_t kBlockBytes = kQ8PanelBlock;
+    static constexpr size_t kBlockBytes = kByteBlock;
 
     template <int Tokens>
     [[gnu::always_inline]] static void dot(const std::byte* weights, const int8_t* x, size_t cols,
@@ -83,7 +83,7 @@ struct BytesFormat {
 };
 
 struct NibblesFormat {
-    static constexpr size_t kBlockBytes = kQ4PanelBlock;
+    static constexpr size_t kBlockBytes = kNibbleBlock;
 
     template <int Tokens>
     [[gnu::always_inline]] static void dot(const std::byte* weights, const int8_t* x, size_t cols,
@@ -129,14 +129,21 @@ struct TileJob {
 template <int Tokens>
 using Accumulators = __m256[kHalves][Tokens];
 
+// Zero, or where the sums stand when earlier columns are done.
 template <int Tokens>
-[[gnu::always_inline]] inline void clear(Accumulators<Tokens>& acc) {
-#pragma GCC unroll 2
-    for (int h = 0; h < kHalves; ++h) {
+[[gnu::always_inline]] inline void start(const TileJob& job, Accumulators<Tokens>& acc) {
+    const PanelProduct& product = *job.product;
+    const uint32_t left = product.rows - job.row;
+    const float* y = product.y + job.token * product.y_stride + job.row;
 #pragma GCC unroll 4
-        for (int t = 0; t < Tokens; ++t) {
-            acc[h][t] = _mm256_setzero_ps();
-        }
+    for (int t = 0; t < Tokens; ++t, y += product.y_stride) {
+        acc[0][t] = _mm256_setzero_ps();
+        acc[1][t] = _mm256_setzero_ps();
+        if (product.col_begin == 0) continue;
+        float lanes[kPanelRows] = {};
+        __builtin_memcpy(lanes, y, (left < kPanelRows ? left : kPanelRows) * sizeof(float));
+        acc[0][t] = _mm256_loadu_ps(lanes);
+        acc[1][t] = _mm256_loadu_ps(lanes + kHalfRows);
     }
 }
 
@@ -166,19 +173,21 @@ struct BlockProduct {
 
     template <int Tokens>
     static void tile(const TileJob& job) {
-        const ActivationView& x = job.product->x;
+        const PanelProduct& product = *job.product;
+        const ActivationView& x = product.x;
         const size_t blocks = x.cols / kBlockCols;
         Accumulators<Tokens> acc;
-        clear<Tokens>(acc);
-        const std::byte* block = job.panel;
-        size_t at = job.token * blocks;
-        for (size_t k = 0; k < blocks; ++k, ++at, block += Format::kBlockBytes) {
+        start<Tokens>(job, acc);
+        for (size_t k = product.col_begin / kBlockCols; k < product.col_end / kBlockCols; ++k) {
+            const size_t at = job.token * blocks + k;
+            const std::byte* scales = job.panel + scales_of_block(k, Format::kBlockBytes);
+            const std::byte* values = job.panel + values_of_block(k, Format::kBlockBytes);
 #pragma GCC unroll 2
             for (int h = 0; h < kHalves; ++h) {
                 __m256i sum[Tokens];
-                Format::dot(block + kPanelScaleBytes + 32 * h, x.values + at * kBlockCols, x.cols,
-                            x.sums + at, blocks, sum);
-                const __m256 scale = F16Format::load(block + 16 * h);
+                Format::dot(values + 32 * h, x.values + at * kBlockCols, x.cols, x.sums + at,
+                            blocks, sum);
+                const __m256 scale = F16Format::load(scales + 16 * h);
 #pragma GCC unroll 4
                 for (int t = 0; t < Tokens; ++t) {
                     const __m256 both =
@@ -194,41 +203,49 @@ struct BlockProduct {
 struct GroupProduct {
     static constexpr int kTokens = 2;
 
+    // Adds the blocks [begin, end) of one group.
     template <int Tokens>
-    static void tile(const TileJob& job) {
+    [[gnu::always_inline]] static void add_group(const TileJob& job, size_t begin, size_t end,
+                                                 const std::byte* values,
+                                                 Accumulators<Tokens>& group) {
         const ActivationView& x = job.product->x;
         const size_t blocks = x.cols / kBlockCols;
-        const size_t group_blocks = blocks / job.product->scale_groups;
-        Accumulators<Tokens> acc;
-        clear<Tokens>(acc);
-        const std::byte* block = job.panel;
-        size_t at = job.token * blocks;
-        for (size_t g = 0; g < job.product->scale_groups; ++g) {
-            Accumulators<Tokens> group;
-            clear<Tokens>(group);
-            for (size_t k = 0; k < group_blocks; ++k, ++at, block += kBlockCols * kPanelRows) {
-#pragma GCC unroll 2
-                for (int h = 0; h < kHalves; ++h) {
-                    __m256i sum[Tokens];
-                    BytesFormat::dot(block + 32 * h, x.values + at * kBlockCols, x.cols,
-                                     x.sums + at, blocks, sum);
-#pragma GCC unroll 4
-                    for (int t = 0; t < Tokens; ++t) {
-                        const __m256 x_scale = _mm256_set1_ps(x.scales[at + t * blocks]);
-                        group[h][t] =
-                            _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[t]), x_scale, group[h][t]);
-                    }
-                }
-            }
+        for (size_t k = begin; k < end; ++k, values += kByteBlock) {
+            const size_t at = job.token * blocks + k;
 #pragma GCC unroll 2
             for (int h = 0; h < kHalves; ++h) {
-                const __m256 scale = Bf16Format::load(block + 16 * h);
+                __m256i sum[Tokens];
+                BytesFormat::dot(values + 32 * h, x.values + at * kBlockCols, x.cols, x.sums + at,
+                                 blocks, sum);
+#pragma GCC unroll 4
+                for (int t = 0; t < Tokens; ++t) {
+                    const __m256 x_scale = _mm256_set1_ps(x.scales[at + t * blocks]);
+                    group[h][t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[t]), x_scale, group[h][t]);
+                }
+            }
+        }
+    }
+
+    template <int Tokens>
+    static void tile(const TileJob& job) {
+        const PanelProduct& product = *job.product;
+        const size_t group_blocks = product.x.cols / kBlockCols / product.scale_groups;
+        const size_t end = product.col_end / kBlockCols;
+        Accumulators<Tokens> acc;
+        start<Tokens>(job, acc);
+        for (size_t k = product.col_begin / kBlockCols; k < end; k += group_blocks) {
+            const std::byte* values = job.panel + values_of_group_block(k, group_blocks);
+            Accumulators<Tokens> group = {};
+            add_group<Tokens>(job, k, k + group_blocks, values, group);
+            const std::byte* scales = values + group_blocks * kByteBlock;
+#pragma GCC unroll 2
+            for (int h = 0; h < kHalves; ++h) {
+                const __m256 scale = Bf16Format::load(scales + 16 * h);
 #pragma GCC unroll 4
                 for (int t = 0; t < Tokens; ++t) {
                     acc[h][t] = _mm256_fmadd_ps(group[h][t], scale, acc[h][t]);
                 }
             }
-            block += kPanelScaleBytes;
         }
         store<Tokens>(job, acc);
     }
@@ -240,17 +257,18 @@ struct FloatProduct {
 
     template <int Tokens>
     static void tile(const TileJob& job) {
-        const ActivationView& x = job.product->x;
+        const PanelProduct& product = *job.product;
+        const size_t cols = product.x.cols;
         Accumulators<Tokens> acc;
-        clear<Tokens>(acc);
-        const float* first = x.floats + static_cast<size_t>(job.token) * x.cols;
-        const std::byte* column = job.panel;
-        for (size_t k = 0; k < x.cols; ++k, column += Format::kBytes * kPanelRows) {
+        start<Tokens>(job, acc);
+        const float* first = product.x.floats + job.token * cols;
+        for (size_t k = product.col_begin; k < product.col_end; ++k) {
+            const std::byte* column = job.panel + k * Format::kBytes * kPanelRows;
             const __m256 top = Format::load(column);
             const __m256 bottom = Format::load(column + Format::kBytes * kHalfRows);
 #pragma GCC unroll 4
             for (int t = 0; t < Tokens; ++t) {
-                const __m256 value = _mm256_set1_ps(first[t * size_t{x.cols} + k]);
+                const __m256 value = _mm256_set1_ps(first[t * cols + k]);
                 acc[0][t] = _mm256_fmadd_ps(top, value, acc[0][t]);
                 acc[1][t] = _mm256_fmadd_ps(bottom, value, acc[1][t]);
             }
@@ -345,7 +363,10 @@ uint32_t read_memory(const std::byte* data, size_t bytes) {
 // A byte product here is vpmaddubsw, vpmaddwd and an add.
 uint64_t int8_work(uint64_t rounds) {
     constexpr int kChains = 8;
-    __m256i sum[kChains] = {};
+    __m256i sum[kChains];
+    for (int c = 0; c < kChains; ++c) {
+        sum[c] = _mm256_set1_epi32(c);  // equal chains would become one
+    }
     __m256i w = _mm256_set1_epi8(3);
     __m256i x = _mm256_set1_epi8(5);
     const __m256i ones = _mm256_set1_epi16(1);

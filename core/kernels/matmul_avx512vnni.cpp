@@ -22,17 +22,17 @@ namespace {
 // ---- Block formats: how 16 rows x 32 columns become vectors of unsigned bytes.
 
 struct BytesFormat {
-    static constexpr size_t kBlockBytes = kQ8PanelBlock;
+    static constexpr size_t kBlockBytes = kByteBlock;
     static constexpr int32_t kOffset = kQ8Offset;
 
-    // Columns 4 * group to 4 * group + 3 of 16 rows. `weights` is past the scales.
+    // Columns 4 * group to 4 * group + 3 of 16 rows.
     static __m512i group(const std::byte* weights, int group) {
         return _mm512_loadu_si512(weights + 64 * group);
     }
 };
 
 struct NibblesFormat {
-    static constexpr size_t kBlockBytes = kQ4PanelBlock;
+    static constexpr size_t kBlockBytes = kNibbleBlock;
     static constexpr int32_t kOffset = kQ4Offset;
 
     static __m512i group(const std::byte* weights, int group) {
@@ -83,35 +83,50 @@ struct TileJob {
 template <int Panels, int Tokens>
 using Accumulators = __m512[Panels][Tokens];
 
+// The rows of a tile's panel p that exist, and where they lie in y for its first token.
+struct RowsOfPanel {
+    __mmask16 mask;
+    float* y;
+
+    RowsOfPanel(const TileJob& job, int p) {
+        const PanelProduct& product = *job.product;
+        const uint32_t row = job.row + static_cast<uint32_t>(p) * kPanelRows;
+        const uint32_t left = product.rows - row;
+        mask = static_cast<__mmask16>(left >= kPanelRows ? 0xffffU : (1U << left) - 1);
+        y = product.y + job.token * product.y_stride + row;
+    }
+};
+
+// Zero, or where the sums stand when earlier columns are done.
 template <int Panels, int Tokens>
-[[gnu::always_inline]] inline void clear(Accumulators<Panels, Tokens>& acc) {
+[[gnu::always_inline]] inline void start(const TileJob& job, Accumulators<Panels, Tokens>& acc) {
+    const size_t stride = job.product->y_stride;
 #pragma GCC unroll 2
     for (int p = 0; p < Panels; ++p) {
+        const RowsOfPanel rows(job, p);
+        const __mmask16 mask = job.product->col_begin == 0 ? __mmask16{0} : rows.mask;
 #pragma GCC unroll 16
         for (int t = 0; t < Tokens; ++t) {
-            acc[p][t] = _mm512_setzero_ps();
+            acc[p][t] = _mm512_maskz_loadu_ps(mask, rows.y + static_cast<size_t>(t) * stride);
         }
     }
 }
 
 template <int Panels, int Tokens>
 [[gnu::always_inline]] inline void store(const TileJob& job, Accumulators<Panels, Tokens>& acc) {
-    const PanelProduct& product = *job.product;
+    const size_t stride = job.product->y_stride;
 #pragma GCC unroll 2
     for (int p = 0; p < Panels; ++p) {
-        const uint32_t row = job.row + static_cast<uint32_t>(p) * kPanelRows;
-        const uint32_t left = product.rows - row;
-        const auto wanted = static_cast<__mmask16>(left >= kPanelRows ? 0xffffU : (1U << left) - 1);
-        float* y = product.y + job.token * product.y_stride + row;
+        const RowsOfPanel rows(job, p);
 #pragma GCC unroll 16
         for (int t = 0; t < Tokens; ++t) {
-            _mm512_mask_storeu_ps(y + static_cast<size_t>(t) * product.y_stride, wanted, acc[p][t]);
+            _mm512_mask_storeu_ps(rows.y + static_cast<size_t>(t) * stride, rows.mask, acc[p][t]);
         }
     }
 }
 
-// sum[p][t] = exact integer dot of 32 columns. `weights` is the first panel's block past its
-// scales, `x` and `x_sum` the first token's block.
+// sum[p][t] = exact integer dot of 32 columns. `weights` are the values of the first panel's block,
+// `x` and `x_sum` the first token's.
 template <class Format, int Panels, int Tokens>
 [[gnu::always_inline]] inline void dot_block(const TileJob& job, const std::byte* weights,
                                              const int8_t* x, const int32_t* x_sum,
@@ -121,10 +136,10 @@ template <class Format, int Panels, int Tokens>
     const size_t blocks = cols / kBlockCols;
 #pragma GCC unroll 16
     for (int t = 0; t < Tokens; ++t) {
-        const __m512i start = _mm512_set1_epi32(-Format::kOffset * x_sum[t * blocks]);
+        const __m512i correction = _mm512_set1_epi32(-Format::kOffset * x_sum[t * blocks]);
 #pragma GCC unroll 2
         for (int p = 0; p < Panels; ++p) {
-            sum[p][t] = start;
+            sum[p][t] = correction;
         }
     }
 #pragma GCC unroll 8
@@ -153,20 +168,21 @@ struct BlockProduct {
 
     template <int Panels, int Tokens>
     static void tile(const TileJob& job) {
-        const ActivationView& x = job.product->x;
+        const PanelProduct& product = *job.product;
+        const ActivationView& x = product.x;
         const size_t blocks = x.cols / kBlockCols;
-        const size_t panel_bytes = job.product->panel_bytes;
         Accumulators<Panels, Tokens> acc;
-        clear<Panels, Tokens>(acc);
-        const std::byte* block = job.panel;
-        size_t at = job.token * blocks;
-        for (size_t k = 0; k < blocks; ++k, ++at, block += Format::kBlockBytes) {
+        start<Panels, Tokens>(job, acc);
+        for (size_t k = product.col_begin / kBlockCols; k < product.col_end / kBlockCols; ++k) {
+            const size_t at = job.token * blocks + k;
+            const std::byte* scales = job.panel + scales_of_block(k, Format::kBlockBytes);
             __m512i sum[Panels][Tokens];
-            dot_block<Format, Panels, Tokens>(job, block + kPanelScaleBytes,
+            dot_block<Format, Panels, Tokens>(job,
+                                              job.panel + values_of_block(k, Format::kBlockBytes),
                                               x.values + at * kBlockCols, x.sums + at, sum);
 #pragma GCC unroll 2
             for (int p = 0; p < Panels; ++p) {
-                const __m512 scale = F16Format::load(block + p * panel_bytes);
+                const __m512 scale = F16Format::load(scales + p * product.panel_bytes);
 #pragma GCC unroll 16
                 for (int t = 0; t < Tokens; ++t) {
                     const __m512 both =
@@ -183,44 +199,51 @@ struct BlockProduct {
 struct GroupProduct {
     static constexpr int kPairTokens = 5;  // the group's accumulators are alive besides the sums
     static constexpr int kSingleTokens = 8;
-    static constexpr size_t kBlockBytes = size_t{kBlockCols} * kPanelRows;
+
+    // Adds the blocks [begin, end) of one group.
+    template <int Panels, int Tokens>
+    [[gnu::always_inline]] static void add_group(const TileJob& job, size_t begin, size_t end,
+                                                 const std::byte* values,
+                                                 Accumulators<Panels, Tokens>& group) {
+        const ActivationView& x = job.product->x;
+        const size_t blocks = x.cols / kBlockCols;
+        for (size_t k = begin; k < end; ++k, values += kByteBlock) {
+            const size_t at = job.token * blocks + k;
+            __m512i sum[Panels][Tokens];
+            dot_block<BytesFormat, Panels, Tokens>(job, values, x.values + at * kBlockCols,
+                                                   x.sums + at, sum);
+#pragma GCC unroll 16
+            for (int t = 0; t < Tokens; ++t) {
+                const __m512 x_scale = _mm512_set1_ps(x.scales[at + t * blocks]);
+#pragma GCC unroll 2
+                for (int p = 0; p < Panels; ++p) {
+                    group[p][t] =
+                        _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[p][t]), x_scale, group[p][t]);
+                }
+            }
+        }
+    }
 
     template <int Panels, int Tokens>
     static void tile(const TileJob& job) {
-        const ActivationView& x = job.product->x;
-        const size_t blocks = x.cols / kBlockCols;
-        const size_t group_blocks = blocks / job.product->scale_groups;
-        const size_t panel_bytes = job.product->panel_bytes;
+        const PanelProduct& product = *job.product;
+        const size_t group_blocks = product.x.cols / kBlockCols / product.scale_groups;
+        const size_t end = product.col_end / kBlockCols;
         Accumulators<Panels, Tokens> acc;
-        clear<Panels, Tokens>(acc);
-        const std::byte* block = job.panel;
-        size_t at = job.token * blocks;
-        for (size_t g = 0; g < job.product->scale_groups; ++g) {
-            Accumulators<Panels, Tokens> group;
-            clear<Panels, Tokens>(group);
-            for (size_t k = 0; k < group_blocks; ++k, ++at, block += kBlockBytes) {
-                __m512i sum[Panels][Tokens];
-                dot_block<BytesFormat, Panels, Tokens>(job, block, x.values + at * kBlockCols,
-                                                       x.sums + at, sum);
-#pragma GCC unroll 16
-                for (int t = 0; t < Tokens; ++t) {
-                    const __m512 x_scale = _mm512_set1_ps(x.scales[at + t * blocks]);
-#pragma GCC unroll 2
-                    for (int p = 0; p < Panels; ++p) {
-                        group[p][t] =
-                            _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[p][t]), x_scale, group[p][t]);
-                    }
-                }
-            }
+        start<Panels, Tokens>(job, acc);
+        for (size_t k = product.col_begin / kBlockCols; k < end; k += group_blocks) {
+            const std::byte* values = job.panel + values_of_group_block(k, group_blocks);
+            Accumulators<Panels, Tokens> group = {};
+            add_group<Panels, Tokens>(job, k, k + group_blocks, values, group);
+            const std::byte* scales = values + group_blocks * kByteBlock;
 #pragma GCC unroll 2
             for (int p = 0; p < Panels; ++p) {
-                const __m512 scale = Bf16Format::load(block + p * panel_bytes);
+                const __m512 scale = Bf16Format::load(scales + p * product.panel_bytes);
 #pragma GCC unroll 16
                 for (int t = 0; t < Tokens; ++t) {
                     acc[p][t] = _mm512_fmadd_ps(group[p][t], scale, acc[p][t]);
                 }
             }
-            block += kPanelScaleBytes;
         }
         store<Panels, Tokens>(job, acc);
     }
@@ -234,20 +257,20 @@ struct FloatProduct {
 
     template <int Panels, int Tokens>
     static void tile(const TileJob& job) {
-        const ActivationView& x = job.product->x;
-        const size_t panel_bytes = job.product->panel_bytes;
+        const PanelProduct& product = *job.product;
+        const size_t cols = product.x.cols;
         Accumulators<Panels, Tokens> acc;
-        clear<Panels, Tokens>(acc);
-        const float* first = x.floats + static_cast<size_t>(job.token) * x.cols;
-        for (size_t k = 0; k < x.cols; ++k) {
+        start<Panels, Tokens>(job, acc);
+        const float* first = product.x.floats + job.token * cols;
+        for (size_t k = product.col_begin; k < product.col_end; ++k) {
             __m512 w[Panels];
 #pragma GCC unroll 2
             for (int p = 0; p < Panels; ++p) {
-                w[p] = Format::load(job.panel + p * panel_bytes + k * Format::kColumnBytes);
+                w[p] = Format::load(job.panel + p * product.panel_bytes + k * Format::kColumnBytes);
             }
 #pragma GCC unroll 16
             for (int t = 0; t < Tokens; ++t) {
-                const __m512 value = _mm512_set1_ps(first[t * size_t{x.cols} + k]);
+                const __m512 value = _mm512_set1_ps(first[t * cols + k]);
 #pragma GCC unroll 2
                 for (int p = 0; p < Panels; ++p) {
                     acc[p][t] = _mm512_fmadd_ps(w[p], value, acc[p][t]);
@@ -334,7 +357,10 @@ uint32_t read_memory(const std::byte* data, size_t bytes) {
 
 uint64_t int8_work(uint64_t rounds) {
     constexpr int kChains = 16;  // more than latency times ports
-    __m512i sum[kChains] = {};
+    __m512i sum[kChains];
+    for (int c = 0; c < kChains; ++c) {
+        sum[c] = _mm512_set1_epi32(c);  // equal chains would become one
+    }
     __m512i w = _mm512_set1_epi8(3);
     __m512i x = _mm512_set1_epi8(5);
     for (uint64_t i = 0; i < rounds; ++i) {

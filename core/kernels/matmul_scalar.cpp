@@ -5,10 +5,10 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
 #include <cstring>
 
+#include "core/base/half.h"
 #include "core/kernels/tiers.h"
 
 namespace core {
@@ -16,23 +16,6 @@ namespace {
 
 using Lanes = std::array<float, kPanelRows>;
 using IntLanes = std::array<int32_t, kPanelRows>;
-
-float bf16_to_float(uint16_t bits) {
-    return std::bit_cast<float>(uint32_t{bits} << 16);
-}
-
-// Exact: shifts the fraction into place and lets one multiplication by 2^112 rebuild the exponent,
-// which also makes subnormals right.
-float f16_to_float(uint16_t bits) {
-    const uint32_t sign = (bits & 0x8000U) << 16;
-    const uint32_t rest = bits & 0x7fffU;
-    if (rest >= 0x7c00U) {  // infinity, NaN (made quiet, as the instruction does)
-        const uint32_t quiet = rest > 0x7c00U ? 0x00400000U : 0U;
-        return std::bit_cast<float>(sign | 0x7f800000U | ((rest & 0x3ffU) << 13) | quiet);
-    }
-    const float magnitude = std::bit_cast<float>(rest << 13) * 0x1p112F;
-    return std::bit_cast<float>(std::bit_cast<uint32_t>(magnitude) | sign);
-}
 
 template <float (*Convert)(uint16_t)>
 Lanes load_half(const std::byte* from) {
@@ -97,15 +80,18 @@ IntLanes dot_nibbles(const std::byte* weights, const int8_t* x, int32_t x_sum) {
     return sum;
 }
 
-// Calls product(panel, token) -> Lanes for every panel and token and stores the rows wanted.
+// Calls product(panel, token, sums) for every panel and token, `sums` being where they stand.
 template <class Product>
 void for_each_output(const PanelProduct& job, Product product) {
     for (uint32_t row = 0; row < job.rows; row += kPanelRows) {
         const std::byte* panel = job.panels + job.panel_bytes * (row / kPanelRows);
         const uint32_t stored = std::min(kPanelRows, job.rows - row);
         for (uint32_t token = job.token_begin; token < job.token_end; ++token) {
-            const Lanes lanes = product(panel, token);
-            std::copy_n(lanes.begin(), stored, job.y + token * job.y_stride + row);
+            float* y = job.y + token * job.y_stride + row;
+            Lanes sums{};
+            if (job.col_begin != 0) std::copy_n(y, stored, sums.begin());
+            product(panel, token, sums);
+            std::copy_n(sums.begin(), stored, y);
         }
     }
 }
@@ -113,59 +99,51 @@ void for_each_output(const PanelProduct& job, Product product) {
 template <size_t BlockBytes, IntLanes (*Dot)(const std::byte*, const int8_t*, int32_t)>
 void matmul_blocks(const PanelProduct& job) {
     const uint32_t blocks = job.x.cols / kBlockCols;
-    for_each_output(job, [&](const std::byte* panel, size_t token) {
-        Lanes acc{};
-        for (uint32_t k = 0; k < blocks; ++k) {
-            const std::byte* block = panel + k * BlockBytes;
+    for_each_output(job, [&](const std::byte* panel, size_t token, Lanes& acc) {
+        for (uint32_t k = job.col_begin / kBlockCols; k < job.col_end / kBlockCols; ++k) {
             const size_t at = token * blocks + k;
-            const Lanes scales = load_half<f16_to_float>(block);
-            const IntLanes sum =
-                Dot(block + kPanelScaleBytes, job.x.values + at * kBlockCols, job.x.sums[at]);
+            const Lanes scales = load_half<f16_to_f32>(panel + scales_of_block(k, BlockBytes));
+            const IntLanes sum = Dot(panel + values_of_block(k, BlockBytes),
+                                     job.x.values + at * kBlockCols, job.x.sums[at]);
             for (size_t r = 0; r < kPanelRows; ++r) {
                 acc[r] = std::fma(static_cast<float>(sum[r]), scales[r] * job.x.scales[at], acc[r]);
             }
         }
-        return acc;
     });
 }
 
 void matmul_i8c(const PanelProduct& job) {
     const uint32_t blocks = job.x.cols / kBlockCols;
     const uint32_t group_blocks = blocks / job.scale_groups;
-    for_each_output(job, [&](const std::byte* panel, size_t token) {
-        Lanes acc{};
+    for_each_output(job, [&](const std::byte* panel, size_t token, Lanes& acc) {
         Lanes group{};
-        for (uint32_t k = 0; k < blocks; ++k) {
+        for (uint32_t k = job.col_begin / kBlockCols; k < job.col_end / kBlockCols; ++k) {
             const size_t at = token * blocks + k;
-            const IntLanes sum = dot_bytes(panel, job.x.values + at * kBlockCols, job.x.sums[at]);
-            panel += size_t{kBlockCols} * kPanelRows;
+            const std::byte* values = panel + values_of_group_block(k, group_blocks);
+            const IntLanes sum = dot_bytes(values, job.x.values + at * kBlockCols, job.x.sums[at]);
             for (size_t r = 0; r < kPanelRows; ++r) {
                 group[r] = std::fma(static_cast<float>(sum[r]), job.x.scales[at], group[r]);
             }
             if ((k + 1) % group_blocks != 0) continue;
-            const Lanes scales = load_half<bf16_to_float>(panel);
-            panel += kPanelScaleBytes;
+            const Lanes scales = load_half<bf16_to_f32>(values + kByteBlock);
             for (size_t r = 0; r < kPanelRows; ++r) {
                 acc[r] = std::fma(group[r], scales[r], acc[r]);
             }
             group.fill(0.0F);
         }
-        return acc;
     });
 }
 
 template <size_t ElementBytes, Lanes (*Load)(const std::byte*)>
 void matmul_floats(const PanelProduct& job) {
-    for_each_output(job, [&](const std::byte* panel, size_t token) {
-        Lanes acc{};
+    for_each_output(job, [&](const std::byte* panel, size_t token, Lanes& acc) {
         const float* x = job.x.floats + token * job.x.cols;
-        for (uint32_t k = 0; k < job.x.cols; ++k) {
+        for (uint32_t k = job.col_begin; k < job.col_end; ++k) {
             const Lanes weights = Load(panel + k * ElementBytes * kPanelRows);
             for (size_t r = 0; r < kPanelRows; ++r) {
                 acc[r] = std::fma(weights[r], x[k], acc[r]);
             }
         }
-        return acc;
     });
 }
 
@@ -196,10 +174,10 @@ void apply_scalar(Kernels& kernels) {
     kernels.name = "scalar";
     kernels.quantize = quantize;
     kernels.matmul_f32 = matmul_floats<4, load_float>;
-    kernels.matmul_f16 = matmul_floats<2, load_half<f16_to_float>>;
-    kernels.matmul_bf16 = matmul_floats<2, load_half<bf16_to_float>>;
-    kernels.matmul_q8_0 = matmul_blocks<kQ8PanelBlock, dot_bytes>;
-    kernels.matmul_q4_0 = matmul_blocks<kQ4PanelBlock, dot_nibbles>;
+    kernels.matmul_f16 = matmul_floats<2, load_half<f16_to_f32>>;
+    kernels.matmul_bf16 = matmul_floats<2, load_half<bf16_to_f32>>;
+    kernels.matmul_q8_0 = matmul_blocks<kByteBlock, dot_bytes>;
+    kernels.matmul_q4_0 = matmul_blocks<kNibbleBlock, dot_nibbles>;
     kernels.matmul_i8c = matmul_i8c;
     kernels.read_memory = read_memory;
     kernels.int8_work = int8_work;

@@ -14,10 +14,26 @@ inline constexpr uint32_t kBlockCols = 32;
 // A block scale d below this counts as zero: its reciprocal would not be a finite float.
 inline constexpr float kSmallestScale = 1.17549435e-38F;  // the smallest normal float
 
-// Bytes of a packed block of 16 rows x 32 columns, its 16 f16 scales included.
-inline constexpr size_t kPanelScaleBytes = 2 * kPanelRows;
-inline constexpr size_t kQ8PanelBlock = kPanelScaleBytes + size_t{kBlockCols} * kPanelRows;
-inline constexpr size_t kQ4PanelBlock = kPanelScaleBytes + size_t{kBlockCols} / 2 * kPanelRows;
+// Parts of a packed panel (core/tensor/matrix.h): a line with the scales of two blocks or of a
+// group, and the values of a block of 16 rows x 32 columns.
+inline constexpr size_t kScaleLine = 64;
+inline constexpr size_t kBlockScales = 2 * kPanelRows;
+inline constexpr size_t kByteBlock = size_t{kBlockCols} * kPanelRows;
+inline constexpr size_t kNibbleBlock = size_t{kBlockCols} / 2 * kPanelRows;
+
+// Offsets within a panel of Q8_0 or Q4_0, whose blocks have `block_bytes` of values.
+constexpr size_t scales_of_block(size_t block, size_t block_bytes) {
+    return block / 2 * (kScaleLine + 2 * block_bytes) + block % 2 * kBlockScales;
+}
+constexpr size_t values_of_block(size_t block, size_t block_bytes) {
+    return (block / 2 + 1) * kScaleLine + block * block_bytes;
+}
+
+// Offset within an I8C panel of a block that lies in a group of `group_blocks`; the scales of a
+// group lie where its next block would.
+constexpr size_t values_of_group_block(size_t block, size_t group_blocks) {
+    return block * kByteBlock + block / group_blocks * kScaleLine;
+}
 
 // The offsets that make stored weights unsigned.
 inline constexpr int32_t kQ8Offset = 128;

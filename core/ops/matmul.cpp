@@ -1,14 +1,15 @@
-// How products are cut into tasks, and how a task walks its panels and tokens.
+// How products are cut into tasks, and how a task walks its panels, tokens and columns.
 //
 // A task is a range of panels and all tokens of its job, or a part of the tokens when there are too
-// few panels to go round. Inside, tokens are the outer loop in blocks that fit the L2 cache beside
-// a panel: the weights of a task come from memory once and then from the cache.
+// few panels to go round. With many tokens it goes through the columns in slices, so that a slice
+// of the activations stays in the L2 cache and a slice of two panels in the L1 cache while they
+// meet; sums wait in y meanwhile, which changes no bit. With few tokens memory is the limit, and a
+// panel is read once from end to end.
 
 #include "core/ops/matmul.h"
 
 #include <algorithm>
 #include <cstring>
-#include <new>
 #include <vector>
 
 #include "core/base/error.h"
@@ -26,10 +27,13 @@ constexpr size_t kMostTaskBytes = size_t{256} << 10;
 // Tasks that a worker should find in a region, so that the last ones even out.
 constexpr size_t kTasksPerWorker = 8;
 
-// Activations of a token block: what an L2 of 1 MB holds besides the weights passing through.
-constexpr size_t kTokenBlockBytes = size_t{384} << 10;
+// From this many tokens on a product is limited by arithmetic, and slices pay.
+constexpr uint32_t kManyTokens = 12;
+
+// A slice of two Q8_0 panels is 17 KB; 120 tokens of it are 60 KB.
+constexpr uint32_t kSliceCols = 512;
 constexpr uint32_t kTokenTile = 24;  // a multiple of every kernel's tile
-constexpr uint32_t kMostBlockTokens = 120;
+constexpr uint32_t kBlockTokens = 120;
 
 size_t round_up(size_t value, size_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
@@ -48,21 +52,23 @@ struct Grid {
     uint32_t tokens_per_task;
 };
 
-uint32_t token_block(const Activations& x) {
-    const size_t token_bytes = x.cols() * (x.quantized() ? sizeof(int8_t) : sizeof(float));
-    const size_t fitting = kTokenBlockBytes / token_bytes / kTokenTile * kTokenTile;
-    return static_cast<uint32_t>(std::clamp<size_t>(fitting, kTokenTile, size_t{kMostBlockTokens}));
+// Columns of a slice: groups of I8C cannot be cut.
+uint32_t slice_cols(const Matrix& weights, uint32_t tokens) {
+    if (tokens < kManyTokens) return weights.cols();
+    const uint32_t unit = weights.scale_groups() > 0 ? weights.cols() / weights.scale_groups() : 1;
+    return static_cast<uint32_t>(round_up(kSliceCols, unit));
 }
 
 // Cuts a job, given how many bytes of weights a task should have.
 Grid cut(const MatmulJob& job, size_t task_bytes, size_t workers) {
     const Matrix& weights = *job.weights;
     const uint32_t tokens = job.x->tokens();
-    // Even numbers of panels: kernels work on pairs.
-    const size_t wanted = std::max<size_t>(1, task_bytes / weights.panel_bytes());
+    // Kernels take two panels at a time when there are many tokens.
+    const size_t unit = tokens < kManyTokens ? 1 : 2;
+    const size_t panels = std::max(task_bytes / weights.panel_bytes() / unit, size_t{1}) * unit;
     Grid grid{.job = &job,
               .first_task = 0,
-              .panels_per_task = wanted == 1 ? 1 : wanted / 2 * 2,
+              .panels_per_task = panels,
               .panel_parts = 0,
               .tokens_per_task = std::max(tokens, 1U)};
     grid.panel_parts = divide_up(weights.panels(), grid.panels_per_task);
@@ -90,7 +96,6 @@ void run_task(const Kernels& kernels, const Grid& grid, size_t task) {
     const auto most_rows = static_cast<uint32_t>(grid.panels_per_task * kPanelRows);
     const auto first_token = static_cast<uint32_t>(task / grid.panel_parts * grid.tokens_per_task);
     const uint32_t end_token = std::min(x.tokens(), first_token + grid.tokens_per_task);
-    const uint32_t block = token_block(x);
     PanelProduct product{.panels = weights.panel(first_panel),
                          .panel_bytes = weights.panel_bytes(),
                          .rows = std::min(most_rows, weights.rows() - first_row),
@@ -98,18 +103,19 @@ void run_task(const Kernels& kernels, const Grid& grid, size_t task) {
                          .x = x.view(),
                          .y = grid.job->y + first_row,
                          .y_stride = grid.job->y_stride};
+    const uint32_t slice = slice_cols(weights, end_token - first_token);
     for (uint32_t token = first_token; token < end_token; token = product.token_end) {
         product.token_begin = token;
-        product.token_end = std::min(end_token, token + block);
-        kernel(product);
+        product.token_end = std::min(end_token, token + kBlockTokens);
+        for (uint32_t col = 0; col < weights.cols(); col = product.col_end) {
+            product.col_begin = col;
+            product.col_end = std::min(weights.cols(), col + slice);
+            kernel(product);
+        }
     }
 }
 
 }  // namespace
-
-void Activations::Free::operator()(std::byte* memory) const {
-    ::operator delete (memory, std::align_val_t{kCacheLine});
-}
 
 void Activations::resize(DType weight_type, uint32_t tokens, uint32_t cols) {
     tokens_ = tokens;
@@ -124,7 +130,7 @@ void Activations::resize(DType weight_type, uint32_t tokens, uint32_t cols) {
     const size_t bytes =
         quantized_ ? sums_at_ + blocks * sizeof(int32_t) : elements * sizeof(float);
     if (bytes <= capacity_) return;
-    storage_.reset(static_cast<std::byte*>(::operator new (bytes, std::align_val_t{kCacheLine})));
+    storage_ = allocate_weights(bytes);  // huge pages serve activations as well
     capacity_ = bytes;
 }
 

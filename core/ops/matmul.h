@@ -41,9 +41,6 @@ class Activations {
 
   private:
     static constexpr uint32_t kBlock = 32;
-    struct Free {
-        void operator()(std::byte* memory) const;
-    };
 
     uint32_t tokens_ = 0;
     uint32_t cols_ = 0;
@@ -51,7 +48,7 @@ class Activations {
     size_t scales_at_ = 0;  // byte offsets in storage_
     size_t sums_at_ = 0;
     size_t capacity_ = 0;
-    std::unique_ptr<std::byte, Free> storage_;  // 64-byte aligned
+    std::shared_ptr<std::byte> storage_;  // 64-byte aligned
 };
 
 // One product. y is [tokens, weight rows], rows `y_stride` floats apart.

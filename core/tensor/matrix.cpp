@@ -14,45 +14,17 @@
 
 #include "core/base/error.h"
 #include "core/base/half.h"
+#include "core/tensor/blocks.h"
 
 namespace core {
 namespace {
 
 constexpr size_t kCacheLine = 64;
 constexpr size_t kHugePage = size_t{2} << 20;
-constexpr uint32_t kBlock = 32;  // columns of a quantized block
-constexpr size_t kHalf = 2;      // bytes of an f16 or bf16 scale
-
-constexpr size_t kQ8Source = kHalf + kBlock;      // f16 d, int8 q[32]
-constexpr size_t kQ4Source = kHalf + kBlock / 2;  // f16 d, nibbles: element j low, j + 16 high
+constexpr size_t kHalf = 2;  // bytes of an f16 or bf16 value
 
 size_t round_up(size_t value, size_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
-}
-
-// Zeroed memory, 64-byte aligned. Large allocations start on a huge page and ask for more of them:
-// a decode step walks all weights, and 4 KB pages would cost a TLB miss every 64 cache lines.
-std::shared_ptr<std::byte> allocate_zeroed(size_t bytes) {
-    if (bytes < kHugePage / 2) {
-        constexpr std::align_val_t kAlignment{kCacheLine};
-        auto* memory =
-            static_cast<std::byte*>(::operator new(round_up(bytes, kCacheLine), kAlignment));
-        std::memset(memory, 0, bytes);
-        return {memory, [](std::byte* p) { ::operator delete(p, kAlignment); }};
-    }
-    const size_t reserved = round_up(bytes, kHugePage) + kHugePage;
-    void* base = mmap(nullptr, reserved, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (base == MAP_FAILED) {
-        throw Error(ErrorKind::memory, "weights",
-                    "cannot allocate " + std::to_string(bytes >> 20) + " MiB",
-                    "close other programs or use a smaller model");
-    }
-    auto* const first = static_cast<std::byte*>(base);
-    std::byte* const aligned =
-        first + (kHugePage - reinterpret_cast<uintptr_t>(base) % kHugePage) % kHugePage;
-    (void)madvise(aligned, round_up(bytes, kHugePage), MADV_HUGEPAGE);  // a wish, not a need
-    return {aligned, [base, reserved](std::byte*) { munmap(base, reserved); }};
 }
 
 // The source rows of one panel; rows beyond the matrix are null.
@@ -75,35 +47,33 @@ void store_offset_128(std::byte* out, const std::byte* values) {
     std::memcpy(out, &four, sizeof(four));
 }
 
-void pack_q8_0(const PanelSource& rows, uint32_t cols, std::byte* out) {
-    constexpr size_t kScales = kHalf * kPanelRows;
+// Q8_0 and Q4_0: `copy(out, quants)` lays the values of a block and row out; `Block` is the source.
+template <class Block, class Copy>
+void pack_blocks(const PanelSource& rows, uint32_t cols, std::byte* out, Copy copy) {
+    constexpr size_t kQuants = sizeof(Block) - kHalf;
     for (uint32_t block = 0; block < cols / kBlock; ++block) {
+        std::byte* const scales = out + block % 2 * (kHalf * kPanelRows);
+        std::byte* const values = out + kCacheLine + block % 2 * (kQuants * kPanelRows);
         for (uint32_t r = 0; r < kPanelRows; ++r) {
             if (rows[r] == nullptr) continue;
-            const std::byte* source = rows[r] + block * kQ8Source;
-            std::memcpy(out + r * kHalf, source, kHalf);
-            for (uint32_t g = 0; g < kBlock / 4; ++g) {
-                store_offset_128(out + kScales + g * kCacheLine + r * 4, source + kHalf + g * 4);
+            const std::byte* source = rows[r] + block * sizeof(Block);
+            std::memcpy(scales + r * kHalf, source, kHalf);
+            for (uint32_t g = 0; g < kQuants / 4; ++g) {
+                copy(values + g * kCacheLine + r * 4, source + kHalf + g * 4);
             }
         }
-        out += kScales + size_t{kBlock} * kPanelRows;
+        if (block % 2 == 1) out += kCacheLine + 2 * kQuants * kPanelRows;
     }
 }
 
+void pack_q8_0(const PanelSource& rows, uint32_t cols, std::byte* out) {
+    pack_blocks<BlockQ8>(rows, cols, out, store_offset_128);
+}
+
+// GGUF has the same halves of a block in the two nibbles, so bytes move unchanged.
 void pack_q4_0(const PanelSource& rows, uint32_t cols, std::byte* out) {
-    constexpr size_t kScales = kHalf * kPanelRows;
-    for (uint32_t block = 0; block < cols / kBlock; ++block) {
-        for (uint32_t r = 0; r < kPanelRows; ++r) {
-            if (rows[r] == nullptr) continue;
-            const std::byte* source = rows[r] + block * kQ4Source;
-            std::memcpy(out + r * kHalf, source, kHalf);
-            // GGUF has the same halves of a block in the two nibbles, so bytes move unchanged.
-            for (uint32_t g = 0; g < kBlock / 8; ++g) {
-                std::memcpy(out + kScales + g * kCacheLine + r * 4, source + kHalf + g * 4, 4);
-            }
-        }
-        out += kScales + size_t{kBlock} / 2 * kPanelRows;
-    }
+    pack_blocks<BlockQ4>(rows, cols, out,
+                         [](std::byte* to, const std::byte* from) { std::memcpy(to, from, 4); });
 }
 
 // `scales`: bf16 [rows of the panel, groups], null rows as in `rows`.
@@ -122,7 +92,7 @@ void pack_i8c(const PanelSource& rows, const PanelSource& scales, uint32_t cols,
                 std::memcpy(out + r * kHalf, scales[r] + group * kHalf, kHalf);
             }
         }
-        out += kHalf * kPanelRows;
+        out += kCacheLine;
     }
 }
 
@@ -132,8 +102,8 @@ size_t source_row_bytes(DType type, uint32_t cols) {
         case DType::f32: return size_t{cols} * sizeof(float);
         case DType::f16:
         case DType::bf16: return size_t{cols} * kHalf;
-        case DType::q8_0: return size_t{cols} / kBlock * kQ8Source;
-        case DType::q4_0: return size_t{cols} / kBlock * kQ4Source;
+        case DType::q8_0: return size_t{cols} / kBlock * sizeof(BlockQ8);
+        case DType::q4_0: return size_t{cols} / kBlock * sizeof(BlockQ4);
         case DType::i8c: return cols;
         default: break;
     }
@@ -152,11 +122,38 @@ PanelSource rows_of_panel(std::span<const std::byte> data, size_t row_bytes, uin
 
 }  // namespace
 
+std::shared_ptr<std::byte> allocate_weights(size_t bytes) {
+    if (bytes < kHugePage / 2) {
+        constexpr std::align_val_t kAlignment{kCacheLine};
+        auto* memory =
+            static_cast<std::byte*>(::operator new(round_up(bytes, kCacheLine), kAlignment));
+        std::memset(memory, 0, bytes);
+        return {memory, [](std::byte* p) { ::operator delete(p, kAlignment); }};
+    }
+    // Starting on a huge page: a decode step walks all weights, and 4 KB pages would cost a TLB
+    // miss every 64 cache lines.
+    const size_t reserved = round_up(bytes, kHugePage) + kHugePage;
+    void* base = mmap(nullptr, reserved, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED) {
+        throw Error(ErrorKind::memory, "weights",
+                    "cannot allocate " + std::to_string(bytes >> 20) + " MiB",
+                    "close other programs or use a smaller model");
+    }
+    auto* const first = static_cast<std::byte*>(base);
+    std::byte* const aligned =
+        first + (kHugePage - reinterpret_cast<uintptr_t>(base) % kHugePage) % kHugePage;
+    (void)madvise(aligned, round_up(bytes, kHugePage), MADV_HUGEPAGE);  // a wish, not a need
+    return {aligned, [base, reserved](std::byte*) { munmap(base, reserved); }};
+}
+
 size_t packed_panel_bytes(DType type, uint32_t cols, uint32_t scale_groups) {
-    // Per row the packed bytes are the source's bytes; I8C adds its scales.
-    size_t row_bytes = source_row_bytes(type, cols);
-    if (type == DType::i8c) row_bytes += kHalf * scale_groups;
-    return round_up(row_bytes * kPanelRows, kCacheLine);
+    const size_t values = source_row_bytes(type, cols) * kPanelRows;
+    if (type == DType::i8c) return values + kCacheLine * scale_groups;
+    if ((type == DType::q8_0 || type == DType::q4_0) && cols / kBlock % 2 == 1) {
+        return values + kHalf * kPanelRows;  // the missing half of the last line of scales
+    }
+    return round_up(values, kCacheLine);
 }
 
 MatrixBuilder::MatrixBuilder(const MatrixSource& source) : source_(source) {
@@ -175,7 +172,7 @@ MatrixBuilder::MatrixBuilder(const MatrixSource& source) : source_(source) {
     matrix_.cols_ = source.cols;
     matrix_.scale_groups_ = source.scale_groups;
     matrix_.panel_bytes_ = packed_panel_bytes(source.type, source.cols, source.scale_groups);
-    auto storage = allocate_zeroed(std::max<size_t>(matrix_.bytes(), 1));
+    auto storage = allocate_weights(std::max<size_t>(matrix_.bytes(), 1));
     target_ = storage.get();
     matrix_.data_ = target_;
     matrix_.storage_ = std::move(storage);

@@ -35,15 +35,17 @@ struct MatrixSource {
 };
 
 // Layout of one panel (16 rows), k ascending. Missing rows of the last panel are zero bytes.
+// Every vector of weights starts on a cache line; hence scales lie two blocks to a line.
 //
 // F32, F16, BF16: per column, 16 values in storage type.
 //
-// Q8_0: per 32 columns, 16 f16 scales, then per 4 columns 16 rows x 4 bytes (w + 128).
+// Q8_0: per 64 columns, 16 f16 scales of the first 32 and 16 of the second; then per 4 columns
+// 16 rows x 4 bytes (w + 128). An odd last block has its line of scales, half of it zero.
 //
-// Q4_0: per 32 columns, 16 f16 scales, then 4 vectors of 64 bytes: byte (row, j) of vector g holds
+// Q4_0: the same scales; then per 32 columns 4 vectors of 64 bytes: byte (row, j) of vector g holds
 // column 4g + j in its low nibble and column 16 + 4g + j in its high nibble (w + 8).
 //
-// I8C: per 32 columns as Q8_0 without scales; after each column group 16 bf16 scales.
+// I8C: per column group, the bytes as in Q8_0, then a line with the group's 16 bf16 scales.
 class Matrix {
   public:
     Matrix() = default;
@@ -72,6 +74,10 @@ class Matrix {
     const std::byte* data_ = nullptr;
     std::shared_ptr<const std::byte> storage_;  // shared by the matrices cut from one allocation
 };
+
+// Zeroed memory, 64-byte aligned; large allocations lie on huge pages where the system has them.
+// Throws Error(memory).
+std::shared_ptr<std::byte> allocate_weights(size_t bytes);
 
 // Bytes of one packed panel, a multiple of 64.
 size_t packed_panel_bytes(DType type, uint32_t cols, uint32_t scale_groups);

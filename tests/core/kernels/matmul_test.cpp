@@ -178,19 +178,24 @@ RandomActivations random_activations(uint32_t tokens, uint32_t cols, uint32_t se
 
 constexpr float kUntouched = -12345.0F;
 
-// y [tokens, rows + 3]: the 3 floats behind each row must stay untouched.
+// y [tokens, rows + 3]: the 3 floats behind each row must stay untouched. The columns are taken in
+// slices of `slice` columns.
 std::vector<float> product(const Kernels& kernels, const Matrix& w, const RandomActivations& x,
-                           uint32_t token_begin, uint32_t token_end) {
+                           uint32_t token_begin, uint32_t token_end, uint32_t slice = 1U << 20) {
     std::vector<float> y(size_t{x.tokens} * (w.rows() + 3), kUntouched);
-    matmul_kernel(kernels, w.type())({.panels = w.panel(0),
-                                      .panel_bytes = w.panel_bytes(),
-                                      .rows = w.rows(),
-                                      .scale_groups = w.scale_groups(),
-                                      .x = x.view(),
-                                      .token_begin = token_begin,
-                                      .token_end = token_end,
-                                      .y = y.data(),
-                                      .y_stride = w.rows() + 3});
+    for (uint32_t col = 0; col < w.cols(); col += slice) {
+        matmul_kernel(kernels, w.type())({.panels = w.panel(0),
+                                          .panel_bytes = w.panel_bytes(),
+                                          .rows = w.rows(),
+                                          .scale_groups = w.scale_groups(),
+                                          .x = x.view(),
+                                          .token_begin = token_begin,
+                                          .token_end = token_end,
+                                          .col_begin = col,
+                                          .col_end = std::min(w.cols(), col + slice),
+                                          .y = y.data(),
+                                          .y_stride = w.rows() + 3});
+    }
     return y;
 }
 
@@ -255,6 +260,19 @@ TEST_P(MatmulOfType, GivesATokenTheSameBitsInAnyCompany) {
                         << kernels->name << ", tokens " << begin << " to " << end << ", at " << i;
                 }
             }
+        }
+    }
+}
+
+TEST_P(MatmulOfType, TakenInSlicesOfColumnsHasTheSameBits) {
+    const auto weights = random_weights(GetParam(), 45, 384, 4, 11);
+    const Matrix packed = pack(weights.source);
+    const auto x = random_activations(9, 384, 12);
+    for (const Kernels* kernels : all_kernels()) {
+        const auto whole = product(*kernels, packed, x, 0, 9);
+        for (uint32_t slice : {96U, 192U, 288U}) {
+            EXPECT_TRUE(same_bits(product(*kernels, packed, x, 0, 9, slice), whole))
+                << kernels->name << ", slices of " << slice;
         }
     }
 }
