@@ -1,7 +1,10 @@
 // Token ids that other programs give: SentencePiece for Grok-1's vocabulary (specs: grok1, section
 // 4), llama.cpp for its own test vocabulary.
 
+#include <algorithm>
 #include <fstream>
+#include <map>
+#include <memory>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -15,10 +18,14 @@
 namespace core {
 namespace {
 
-std::unique_ptr<Tokenizer> shared_tokenizer(const char* name) {
+// Loaded once: Grok-1's vocabulary takes a quarter of a second.
+const Tokenizer* shared_tokenizer(const std::string& name) {
+    static std::map<std::string, std::unique_ptr<Tokenizer>> loaded;
     const auto folder = shared_data();
     if (folder.empty()) return nullptr;
-    return load_tokenizer((folder / "tokenizers" / name).string());
+    auto& tokenizer = loaded[name];
+    if (!tokenizer) tokenizer = load_tokenizer((folder / "tokenizers" / name).string());
+    return tokenizer.get();
 }
 
 std::string read_text(const char* name) {

@@ -90,9 +90,9 @@ class MetaFile final : public WeightFile {
     }
     template <class T>
     void set_array(const std::string& key, const std::vector<T>& values) {
-        MetaArray array;
-        for (const T& value : values)
-            array.push_back(MetaValue{value});
+        MetaArray array(values.size());
+        for (size_t index = 0; index < values.size(); ++index)
+            array[index].value.template emplace<T>(values[index]);
         set(key, std::make_shared<const MetaArray>(std::move(array)));
     }
     // The tokenizer arrays of a vocabulary.
