@@ -102,6 +102,7 @@ std::optional<TimePoint> ChatApp::next_wakeup() const {
     std::optional<TimePoint> next = decoder_.deadline();
     const auto consider = [&next](TimePoint time) { next = next ? std::min(*next, time) : time; };
     if (!toast_.empty()) consider(toast_end_);
+    if (status_behind_) consider(status_time_ + kStatusPeriod);
     if (draw_now_) {
         consider(last_draw_);
     } else if (draw_soon_) {
@@ -152,7 +153,7 @@ void ChatApp::on_key(const Key& key) {
 bool ChatApp::on_prefixed_key(const Key& key) {
     if (key.is_control('g') || key.is_control('c') || key.is(KeyCode::escape)) return true;
     if (key.code != KeyCode::character || key.modifiers != 0) return false;
-    transcript_stale_ = true;
+    changed_by_user();
     switch (key.character) {
         case 'r': report(session_.regenerate(now_)); return true;
         case '[':
@@ -195,10 +196,10 @@ bool ChatApp::on_program_key(const Key& key) {
         give_to_editor("\r");
     } else if (function && key.character == 5) {
         report(session_.regenerate(now_));
-        transcript_stale_ = true;
+        changed_by_user();
     } else if (function && key.character == 1) {
         run_command(*this, "/help");
-        transcript_stale_ = true;
+        changed_by_user();
     } else if (key.is(KeyCode::escape)) {
         // A lone Escape means nothing outside of vi mode; readline would wait for the rest of it.
         if (editor_.is_vi()) give_to_editor(key.bytes);
@@ -227,7 +228,7 @@ void ChatApp::submit(const std::string& line) {
     if (is_blank(line)) return;
     editor_.add_history(line);
     transcript_.to_end();
-    transcript_stale_ = true;
+    changed_by_user();
     if (line.starts_with("//")) {
         session_.send(line.substr(1), now_);
     } else if (line.starts_with('/')) {
@@ -237,9 +238,16 @@ void ChatApp::submit(const std::string& line) {
     }
 }
 
+// What a user does shows at once, in the status row too.
+void ChatApp::changed_by_user() {
+    transcript_stale_ = true;
+    status_time_ = {};
+}
+
 void ChatApp::interrupt(TimePoint now) {
     now_ = now;
     draw_now_ = true;
+    changed_by_user();
     if (editor_.wants_all_keys()) {
         editor_.abort();
     } else if (session_.busy()) {
@@ -249,7 +257,6 @@ void ChatApp::interrupt(TimePoint now) {
         if (!waiting.empty()) {
             if (!editor_.text().empty()) waiting.push_back(editor_.text());
             editor_.set_text(join(waiting, "\n"));
-            transcript_stale_ = true;
         }
     } else if (!editor_.text().empty()) {
         editor_.kill_line();
@@ -312,7 +319,9 @@ void ChatApp::sync_transcript() {
 void ChatApp::refresh_status() {
     const Activity activity = session_.activity();
     const bool streaming = activity == Activity::generating || activity == Activity::prefill;
-    if (streaming && activity == status_activity_ && now_ - status_time_ < kStatusPeriod) return;
+    status_behind_ =
+        streaming && activity == status_activity_ && now_ - status_time_ < kStatusPeriod;
+    if (status_behind_) return;
     status_ = status_segments(session_, now_, differences_text());
     status_time_ = now_;
     status_activity_ = activity;
@@ -343,7 +352,8 @@ ui::ScreenState ChatApp::screen_state() const {
 }
 
 bool ChatApp::draw(TimePoint now) {
-    const bool due = draw_now_ || (draw_soon_ && now >= last_draw_ + kFrame);
+    const bool due = draw_now_ || (draw_soon_ && now >= last_draw_ + kFrame) ||
+                     (status_behind_ && now >= status_time_ + kStatusPeriod);
     if (!due) return false;
     now_ = now;
     if (transcript_stale_) sync_transcript();

@@ -20,17 +20,17 @@
 namespace app {
 
 struct ChatOptions {
-    std::string model_path;
-    chat::Sampling sampling;
+    std::string model_path = {};
+    chat::Sampling sampling = {};
     bool fixed_seed = false;  // --seed was given
-    std::string system;
-    std::string template_name;
+    std::string system = {};
+    std::string template_name = {};
     uint32_t context = 0;
     chat::KvTypeChoice kv = chat::KvTypeChoice::f16;
     uint32_t max_tokens = 0;
-    std::vector<std::string> stop;
-    std::string control_socket;  // test only; empty: none
-    std::string theme;
+    std::vector<std::string> stop = {};
+    std::string control_socket = {};  // test only; empty: none
+    std::string theme = {};
     bool no_motion =
         false;  // nothing on the screen changes by itself: for tests and screen readers
     bool bundled_model = false;  // nobody chose the model: say what it is
@@ -91,6 +91,7 @@ class ChatApp {
     void give_to_editor(std::string_view bytes);
     void submit(const std::string& line);
     void end_of_input();
+    void changed_by_user();
     void report(const std::optional<std::string>& trouble);
 
     void show_sibling(int step);
@@ -120,6 +121,7 @@ class ChatApp {
     bool transcript_stale_ = true;
     std::vector<ui::StatusSegment> status_;
     TimePoint status_time_;
+    bool status_behind_ = false;  // numbers were held back; shown when their time has come
     Activity status_activity_ = Activity::no_model;
     std::string toast_;
     TimePoint toast_end_;

@@ -62,7 +62,7 @@ std::string trailer_of(const Turn& turn) {
         case TurnState::done: break;
     }
     if (turn.reason == FinishReason::length)
-        return "cut off after " + std::to_string(turn.tokens.size()) + " tokens (--max-tokens)";
+        return "cut off by --max-tokens " + std::to_string(turn.tokens.size());
     if (turn.reason == FinishReason::context_full)
         return "stopped: context full. /new begins another chat.";
     if (turn.role == chat::Role::assistant && turn.text.empty()) return "(an empty answer)";

@@ -33,7 +33,7 @@ std::pair<std::string_view, std::string_view> split(std::string_view text) {
 }
 
 void require_idle(const ChatApp& app, std::string_view command) {
-    if (app.session().busy()) usage(command, "has to wait", "stop what runs first (C-c)");
+    if (app.session().busy()) usage(command, "not while something runs", "stop it first (C-c)");
 }
 
 std::string parameter_table(const ChatApp& app) {
@@ -125,7 +125,7 @@ void run_show(ChatApp& app, std::string_view arguments) {
                        std::to_string(model->weight_bytes >> 20U) + " MiB");
     }
     if (arguments == "keys") return app.say(help_text());
-    usage("/show " + std::string(arguments), "is unknown", "there are params, model and keys");
+    usage("/show " + std::string(arguments), "unknown", "there are params, model and keys");
 }
 
 void run_model(ChatApp& app, std::string_view arguments) {
@@ -141,9 +141,8 @@ void run_quit(ChatApp& app, std::string_view /*arguments*/) {
 constexpr std::array kCommands = {
     Command{"help", "?", "", "commands and keys", run_help},
     Command{"new", "", "", "a new, empty conversation", run_new},
-    Command{"regen", "", "", "answer the last prompt again, keeping the answer before", run_regen},
-    Command{"set", "", "PARAMETER VALUE",
-            "sampling, from the next token on; also reset [PARAMETER]", run_set},
+    Command{"regen", "", "", "another answer; the one before stays", run_regen},
+    Command{"set", "", "NAME VALUE|reset", "sampling, from the next token on", run_set},
     Command{"show", "", "params|model|keys", "what is in force", run_show},
     Command{"system", "", "TEXT|show|off", "instructions in front of the conversation", run_system},
     Command{"model", "", "PATH", "load another model", run_model},
@@ -170,8 +169,9 @@ void run_checked(ChatApp& app, std::string_view line) {
         std::vector<std::string_view> names;
         for (const Command& known : kCommands)
             names.push_back(known.name);
-        usage(word, "is no command",
-              "did you mean /" + std::string(nearest(name, names)) + "? (//... sends a slash)");
+        usage(word, "no such command",
+              "did you mean /" + std::string(nearest(name, names)) +
+                  " (a message that begins with a slash is written with two)");
     }
     if (arguments == "--help")
         return app.say("/" + std::string(command->name) + " " + std::string(command->arguments) +
@@ -224,7 +224,7 @@ Keys:
   Enter send, while answering queue     C-j or M-Enter newline
   C-c stop; else clear the line         C-d on an empty line: quit
   PgUp PgDn scroll, C-End to the end    C-z suspend, C-l repaint
-  C-x r or F5 another answer            C-x [ and C-x ] earlier and later answers
+  C-x r or F5 another answer            C-x [ and C-x ] other answers
   C-x n new chat, C-x q quit            C-x ? or F1 this help
   Everything else edits the line as readline does (C-r search, C-y yank, ...).)";
     return text;

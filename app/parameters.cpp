@@ -42,13 +42,13 @@ std::string format_float(double value) {
 }
 
 [[noreturn]] void refuse(const Parameter& parameter, std::string_view text) {
-    std::string range = "must be a number between " + format_float(parameter.minimum) + " and " +
+    std::string range = "use a number between " + format_float(parameter.minimum) + " and " +
                         format_float(parameter.maximum);
     if (parameter.maximum >= kManyTokens)
-        range = "must be a whole number from " + format_float(parameter.minimum);
-    if (std::holds_alternative<bool Sampling::*>(parameter.field)) range = "must be on or off";
+        range = "use a whole number from " + format_float(parameter.minimum);
+    if (std::holds_alternative<bool Sampling::*>(parameter.field)) range = "use on or off";
     throw core::Error(core::ErrorKind::usage, std::string(parameter.name),
-                      "is " + (text.empty() ? "empty" : std::string(text)), range);
+                      text.empty() ? "no value" : std::string(text) + " is not possible", range);
 }
 
 template <typename Number>
@@ -98,8 +98,8 @@ const Parameter& parameter_named(std::string_view name) {
     std::vector<std::string_view> names;
     for (const Parameter& parameter : kParameters)
         names.push_back(parameter.name);
-    throw core::Error(core::ErrorKind::usage, "parameter " + std::string(name), "is unknown",
-                      "did you mean " + std::string(nearest(name, names)) + "?");
+    throw core::Error(core::ErrorKind::usage, std::string(name), "no such parameter",
+                      "did you mean " + std::string(nearest(name, names)));
 }
 
 void set_parameter(Sampling& sampling, const Parameter& parameter, std::string_view text) {

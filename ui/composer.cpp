@@ -1,6 +1,7 @@
 #include "ui/composer.h"
 
 #include <algorithm>
+#include <string_view>
 
 #include "core/base/utf8.h"
 
@@ -31,7 +32,9 @@ Composer::Composer(const ComposerState& state, int columns)
       hint_(state.hint),
       cursor_(state.cursor) {
     const int prompt_width = static_cast<int>(core::display_width(prompt_));
-    text_column_ = columns_ < 8 ? 0 : std::min(prompt_width, columns_ / 2);
+    // What is searched for stands at the end of its prompt and is worth more than the found text.
+    constexpr int kFoundColumns = 8;
+    text_column_ = columns_ < 8 ? 0 : std::min(prompt_width, std::max(columns_ - kFoundColumns, 2));
     shown_ = show(state.text, cursor_, shown_to_source_);
     // One column stays free for the cursor behind the last character.
     rows_ = cut_rows(shown_, std::max(columns_ - text_column_ - 1, 1));
@@ -50,6 +53,14 @@ Position Composer::cursor_cell() const {
     return {.row = static_cast<int>(row), .column = static_cast<int>(core::display_width(before))};
 }
 
+// As much of the prompt's end as has room.
+std::string_view Composer::prompt_end() const {
+    std::string_view end = prompt_;
+    while (static_cast<int>(core::display_width(end)) > text_column_)
+        end.remove_prefix(core::first_grapheme_bytes(end));
+    return end;
+}
+
 Position Composer::draw(Surface& surface, Rect area, const Theme& theme) const {
     const Position cursor = cursor_cell();
     const int count = static_cast<int>(rows_.size());
@@ -58,7 +69,7 @@ Position Composer::draw(Surface& surface, Rect area, const Theme& theme) const {
         const Row& row = rows_[static_cast<size_t>(first + i)];
         const Position start{.row = area.row + i, .column = area.column};
         if (first + i == 0)
-            surface.put(start, prompt_, theme[StyleName::prompt], area.column + text_column_);
+            surface.put(start, prompt_end(), theme[StyleName::prompt], area.column + text_column_);
         surface.put({.row = start.row, .column = area.column + text_column_},
                     std::string_view(shown_).substr(row.begin, row.end - row.begin),
                     theme[StyleName::text]);

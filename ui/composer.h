@@ -37,6 +37,7 @@ class Composer {
 
   private:
     Position cursor_cell() const;
+    std::string_view prompt_end() const;
     size_t source_byte(size_t shown_byte) const;
 
     int columns_;

@@ -225,6 +225,13 @@ std::optional<std::string> LineEditor::take_line() {
 void LineEditor::kill_line() {
     if (wants_all_keys()) abort();
     rl_kill_text(0, rl_end);
+    // A line of the history that was emptied gets its text back, and the next search or Up begins
+    // at the newest line again.
+    if (where_history() < history_length) {
+        rl_revert_line(1, 0);
+        rl_end_of_history(1, 0);
+    }
+    rl_replace_line("", 1);
     rl_point = 0;
 }
 

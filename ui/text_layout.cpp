@@ -10,7 +10,7 @@ namespace ui {
 namespace {
 
 // Classes of UAX #14 that matter here.
-enum class Break : uint8_t { letter, space, hyphen, wide, opening, closing };
+enum class Break : uint8_t { letter, digit, space, hyphen, wide, opening, closing };
 
 constexpr std::u32string_view kOpening = U"([{<«‹“‘「『（［｛【〈《〔〖";
 constexpr std::u32string_view kClosing =
@@ -19,19 +19,23 @@ constexpr std::u32string_view kClosing =
 
 Break classify(std::string_view grapheme, int width) {
     const char32_t c = core::decode_utf8(grapheme).value;
-    if (c == ' ') return Break::space;
+    // A space with a mark on it is a character like others.
+    if (c == ' ') return grapheme.size() == 1 ? Break::space : Break::letter;
+    if (c >= '0' && c <= '9') return Break::digit;
     if (c == '-' || c == 0x2010 || c == 0x2013 || c == 0x2014) return Break::hyphen;
     if (kClosing.find(c) != std::u32string_view::npos) return Break::closing;
     if (kOpening.find(c) != std::u32string_view::npos) return Break::opening;
     return width == 2 ? Break::wide : Break::letter;
 }
 
-// Whether a row may end between two graphemes.
-bool may_break(Break left, Break right) {
+// Whether a row may end between `left` and `right`; `before` is what precedes `left`.
+bool may_break(Break before, Break left, Break right) {
     if (right == Break::space || right == Break::closing) return false;
     if (left == Break::space) return true;
     if (left == Break::opening) return false;
-    if (left == Break::hyphen) return right == Break::letter || right == Break::wide;
+    // Inside of words, but neither in front of them nor in numbers and dates.
+    if (left == Break::hyphen)
+        return before != Break::space && (right == Break::letter || right == Break::wide);
     return left == Break::wide || right == Break::wide;
 }
 
@@ -54,7 +58,7 @@ class ParagraphBreaker {
   private:
     void place(size_t at, const core::Grapheme& grapheme, int rest_width) {
         const Break kind = classify(text_.substr(at, grapheme.bytes), grapheme.width);
-        if (at > row_begin_ && may_break(previous_, kind)) {
+        if (at > row_begin_ && may_break(before_, previous_, kind)) {
             break_at_ = at;
             width_before_break_ = used_;
         }
@@ -74,6 +78,7 @@ class ParagraphBreaker {
             }
         }
         used_ += grapheme.width;
+        before_ = previous_;
         previous_ = kind;
     }
 
@@ -84,7 +89,8 @@ class ParagraphBreaker {
     int width_before_break_ = 0;
     int used_ = 0;
     int room_ = 1;
-    Break previous_ = Break::letter;
+    Break previous_ = Break::space;
+    Break before_ = Break::space;
 };
 
 }  // namespace

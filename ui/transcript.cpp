@@ -13,18 +13,16 @@ constexpr int kIndent = 2;
 // Below this the label gets no room beside the text that would be worth an indent.
 constexpr int kNarrow = 30;
 
-Indent indent_of(const TranscriptItem& item, int width) {
-    const int label =
-        item.label.empty() ? 0 : static_cast<int>(core::display_width(item.label)) + 1;
-    const int rest = width < kNarrow ? 0 : kIndent;
-    return {.first = label == 0 ? rest : std::min(label, width / 2), .rest = rest};
-}
-
 }  // namespace
 
 size_t Transcript::Block::rows() const {
     // A blank row stands between blocks.
-    return layout.rows().size() + (trailer.empty() ? 0 : 1) + 1;
+    return std::max<size_t>(text_rows() + trailer_rows(), 1) + 1;
+}
+
+Indent Transcript::Block::indent(int width) const {
+    const int rest = width < kNarrow ? 0 : kIndent;
+    return {.first = label_columns == 0 ? rest : std::min(label_columns, width / 2), .rest = rest};
 }
 
 void Transcript::truncate(size_t index) {
@@ -33,6 +31,8 @@ void Transcript::truncate(size_t index) {
 
 void Transcript::add(TranscriptItem item) {
     Block& block = blocks_.emplace_back();
+    if (!item.label.empty())
+        block.label_columns = static_cast<int>(core::display_width(item.label)) + 1;
     block.item = std::move(item);
 }
 
@@ -51,15 +51,22 @@ void Transcript::append_mark(size_t index, std::string_view mark) {
 
 void Transcript::set_trailer(size_t index, std::string_view untrusted, StyleName style) {
     Block& block = blocks_[index];
-    block.trailer = core::sanitize(untrusted);
-    std::replace(block.trailer.begin(), block.trailer.end(), '\n', ' ');
     block.trailer_style = style;
+    std::string trailer = core::sanitize(untrusted);
+    if (trailer == block.trailer) return;
+    block.trailer = std::move(trailer);
+    block.trailer_layout.reset();
 }
 
 void Transcript::lay_out(int width) {
     first_rows_.assign(1, 0);
     for (Block& block : blocks_) {
-        block.layout.update(block.text, width, indent_of(block.item, width));
+        const Indent indent = block.indent(width);
+        block.layout.update(block.text, width, indent);
+        // Behind the label where there is no text, else in rows of its own.
+        block.trailer_layout.update(
+            block.trailer, width,
+            {.first = block.text.empty() ? indent.first : indent.rest, .rest = indent.rest});
         first_rows_.push_back(first_rows_.back() + block.rows());
     }
 }
@@ -117,36 +124,38 @@ void Transcript::draw(Surface& surface, Rect area, const Theme& theme) {
 }
 
 void Transcript::draw_row(Surface& surface, Rect row_area, const Block& block, size_t row,
-                          const Theme& theme) const {
-    const Indent indent = indent_of(block.item, row_area.columns);
-    const int right = row_area.column + row_area.columns;
-    const std::vector<Row>& rows = block.layout.rows();
-    const Position start{.row = row_area.row, .column = row_area.column};
-    if (row == 0) {
-        const std::string& aside = block.item.aside;
-        surface.put(start, block.item.label, theme[block.item.label_style],
-                    start.column + std::max(indent.first - 1, 0));
-        const int aside_width = static_cast<int>(core::display_width(aside));
-        const std::string_view first =
-            std::string_view(block.text).substr(rows[0].begin, rows[0].end - rows[0].begin);
-        // The aside only where the text leaves room for it.
-        const int used = indent.first + static_cast<int>(core::display_width(first));
-        if (aside_width > 0 && used + aside_width + 1 < row_area.columns)
-            surface.put({.row = start.row, .column = right - aside_width}, aside,
-                        theme[StyleName::notice]);
+                          const Theme& theme) {
+    const Indent indent = block.indent(row_area.columns);
+    const Position at{.row = row_area.row,
+                      .column = row_area.column + (row == 0 ? indent.first : indent.rest)};
+    int end = at.column;
+    if (row < block.text_rows()) {
+        end = draw_text(surface, at, block, block.layout.rows()[row], theme);
+    } else if (row - block.text_rows() < block.trailer_rows()) {
+        const Row& piece = block.trailer_layout.rows()[row - block.text_rows()];
+        end = surface.put(
+            at, std::string_view(block.trailer).substr(piece.begin, piece.end - piece.begin),
+            theme[block.trailer_style]);
     }
-    const int left = start.column + (row == 0 ? indent.first : indent.rest);
-    if (row < rows.size()) {
-        draw_text(surface, {.row = start.row, .column = left}, block, rows[row], theme);
-    } else if (row == rows.size() && !block.trailer.empty()) {
-        surface.put({.row = start.row, .column = left}, block.trailer, theme[block.trailer_style],
-                    right);
-    }
+    if (row == 0) draw_label(surface, row_area, block, end, theme);
+}
+
+void Transcript::draw_label(Surface& surface, Rect row_area, const Block& block, int used,
+                            const Theme& theme) {
+    const Indent indent = block.indent(row_area.columns);
+    surface.put({.row = row_area.row, .column = row_area.column}, block.item.label,
+                theme[block.item.label_style], row_area.column + std::max(indent.first - 1, 0));
+    // The aside only where the text leaves room for it.
+    const int width = static_cast<int>(core::display_width(block.item.aside));
+    const int column = row_area.column + row_area.columns - width;
+    if (width > 0 && used < column)
+        surface.put({.row = row_area.row, .column = column}, block.item.aside,
+                    theme[StyleName::notice]);
 }
 
 // A row in up to three kinds of pieces: text, marks, text.
-void Transcript::draw_text(Surface& surface, Position at, const Block& block, const Row& row,
-                           const Theme& theme) const {
+int Transcript::draw_text(Surface& surface, Position at, const Block& block, const Row& row,
+                          const Theme& theme) {
     const std::string_view text = block.text;
     size_t from = row.begin;
     const auto put = [&](size_t end, StyleName style) {
@@ -159,6 +168,7 @@ void Transcript::draw_text(Surface& surface, Position at, const Block& block, co
         put(std::min(mark.end, row.end), StyleName::mark);
     }
     if (from < row.end) put(row.end, block.item.text_style);
+    return at.column;
 }
 
 void Transcript::scroll(int rows) {

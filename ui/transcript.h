@@ -43,7 +43,7 @@ class Transcript {
     // Appends a mark of ours to the text: "┊T 0.7→1.1 @143┊".
     size_t marks(size_t index) const { return blocks_[index].marks.size(); }
     void append_mark(size_t index, std::string_view mark);
-    // What stands in an own row below the text: "stopped". Empty: nothing.
+    // What stands below the text: "stopped". Empty: nothing.
     void set_trailer(size_t index, std::string_view untrusted, StyleName style);
     void set_aside(size_t index, std::string aside) {
         blocks_[index].item.aside = std::move(aside);
@@ -74,7 +74,13 @@ class Transcript {
         std::string trailer;
         StyleName trailer_style = StyleName::notice;
         TextLayout layout;
+        TextLayout trailer_layout;
+        int label_columns = 0;  // with the space after it; 0: no label
+        // An empty text leaves its row to the trailer.
+        size_t text_rows() const { return text.empty() ? 0 : layout.rows().size(); }
+        size_t trailer_rows() const { return trailer.empty() ? 0 : trailer_layout.rows().size(); }
         size_t rows() const;
+        Indent indent(int width) const;
     };
     // Where the view stood, in terms that survive another width.
     struct Anchor {
@@ -86,10 +92,12 @@ class Transcript {
     void lay_out(int width);
     Anchor anchor_of(size_t row) const;
     size_t row_of(const Anchor& anchor) const;
-    void draw_row(Surface& surface, Rect row_area, const Block& block, size_t row,
-                  const Theme& theme) const;
-    void draw_text(Surface& surface, Position at, const Block& block, const Row& row,
-                   const Theme& theme) const;
+    static void draw_row(Surface& surface, Rect row_area, const Block& block, size_t row,
+                         const Theme& theme);
+    static void draw_label(Surface& surface, Rect row_area, const Block& block, int used,
+                           const Theme& theme);
+    static int draw_text(Surface& surface, Position at, const Block& block, const Row& row,
+                         const Theme& theme);
 
     std::vector<Block> blocks_;
     std::vector<size_t> first_rows_;  // of each block; one more entry with the total
