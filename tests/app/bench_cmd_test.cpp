@@ -1,0 +1,92 @@
+// `moxie bench` on a tiny model: the numbers hang together; what they are only the machine knows.
+#include "app/bench_cmd.h"
+
+#include <sstream>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "core/base/error.h"
+#include "tests/support/loaded_model.h"
+
+namespace app {
+namespace {
+
+using nlohmann::json;
+
+BenchOptions small_options(const std::string& path) {
+    return {.path = path,
+            .prompt = 8,
+            .generate = 4,
+            .depth = 5,
+            .threads = 2,
+            .repetitions = 3,
+            .probe_seconds = 0.0,
+            .probe_bytes = size_t{4} << 20};
+}
+
+std::string output_of(const BenchOptions& options) {
+    std::ostringstream out;
+    EXPECT_EQ(run_bench(options, out), 0);
+    return out.str();
+}
+
+support::TestModel model() {
+    return support::tiny_model(support::Family::grok1, support::Storage::q8_0);
+}
+
+TEST(BenchCommand, JsonHoldsRatesAndTheirShareOfTheMachine) {
+    const support::TemporaryGguf file(model());
+    BenchOptions options = small_options(file.path());
+    options.json = true;
+    const json result = json::parse(output_of(options));
+    EXPECT_EQ(result["threads"], 2);
+    EXPECT_EQ(result["depth"], 5);
+    EXPECT_GT(result["read_bytes_per_second"], 0.0);
+    const json& decode = result["decode"];
+    const json& speed = decode["tokens_per_second"];
+    EXPECT_GT(speed["min"], 0.0);
+    EXPECT_LE(speed["min"], speed["median"]);
+    EXPECT_LE(speed["median"], speed["max"]);
+    const double bytes = result["decode_bytes_per_token"];
+    EXPECT_NEAR(decode["weight_bytes_per_second"], speed["median"].get<double>() * bytes, 1.0);
+    EXPECT_GT(decode["share_of_read_bandwidth"], 0.0);
+    EXPECT_EQ(result["prefill"]["tokens"], 8);
+    EXPECT_GT(result["prefill"]["share_of_int8_peak"], 0.0);
+}
+
+TEST(BenchCommand, TextNamesWhatWasMeasured) {
+    const support::TemporaryGguf file(model());
+    EXPECT_THAT(output_of(small_options(file.path())),
+                testing::AllOf(testing::HasSubstr("prefill 8: "), testing::HasSubstr("decode 4: "),
+                               testing::HasSubstr("% of the int8 peak"),
+                               testing::HasSubstr("% of the read bandwidth")));
+}
+
+TEST(BenchCommand, WhatIsNotAskedForIsNotShown) {
+    const support::TemporaryGguf file(model());
+    BenchOptions options = small_options(file.path());
+    options.prompt = 0;
+    EXPECT_THAT(output_of(options), testing::Not(testing::HasSubstr("prefill")));
+    options.generate = 0;
+    std::ostringstream out;
+    EXPECT_THROW(run_bench(options, out), core::Error);
+}
+
+TEST(BenchCommand, TooManyTokensForTheModelAreRefused) {
+    const support::TemporaryGguf file(model());
+    BenchOptions options = small_options(file.path());
+    options.depth = 1U << 22;
+    std::ostringstream out;
+    try {
+        run_bench(options, out);
+        FAIL();
+    } catch (const core::Error& error) {
+        EXPECT_EQ(error.kind(), core::ErrorKind::context);
+    }
+}
+
+}  // namespace
+}  // namespace app
