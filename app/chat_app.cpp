@@ -73,9 +73,12 @@ void ChatApp::on_input(std::string_view bytes, TimePoint now) {
 
 void ChatApp::on_events(TimePoint now) {
     now_ = now;
+    const Activity before = session_.activity();
     if (!session_.drain(now)) return;
-    draw_soon_ = true;
     transcript_stale_ = true;
+    draw_soon_ = true;
+    // The end of an answer is worth a frame of its own: somebody who pressed C-c waits for it.
+    if (session_.activity() != before) draw_now_ = true;
 }
 
 void ChatApp::on_resize() {

@@ -1,0 +1,137 @@
+// The tree of turns: lines, siblings, what is sent to the model.
+#include "core/chat/conversation.h"
+
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace chat {
+namespace {
+
+Delta words(std::vector<std::string> tokens) {
+    Delta delta;
+    for (std::string& token : tokens) {
+        delta.text += token;
+        delta.tokens.push_back(
+            {.id = static_cast<TokenId>(delta.tokens.size() + 1), .bytes = std::move(token)});
+    }
+    return delta;
+}
+
+TurnId answer(Conversation& conversation, TurnId prompt, std::vector<std::string> tokens,
+              FinishReason reason = FinishReason::stop) {
+    const TurnId id = conversation.begin_answer(prompt, "m", {});
+    conversation.append(id, words(std::move(tokens)));
+    conversation.finish(id, {.reason = reason});
+    return id;
+}
+
+TEST(Conversation, AnswersStreamAndEndInTheirStates) {
+    Conversation conversation;
+    const TurnId prompt = conversation.add_user("hello");
+    const TurnId id = conversation.begin_answer(prompt, "m", {});
+    EXPECT_EQ(conversation.turn(id).state, TurnState::streaming);
+    conversation.append(id, words({"Hi", " there"}));
+    EXPECT_EQ(conversation.turn(id).text, "Hi there");
+    conversation.finish(id, {.reason = FinishReason::cancelled, .seed = 7});
+    EXPECT_EQ(conversation.turn(id).state, TurnState::interrupted);
+    EXPECT_EQ(conversation.turn(id).seed, 7U);
+    const TurnId failed = conversation.begin_answer(prompt, "m", {});
+    conversation.fail(failed, "No.");
+    EXPECT_EQ(conversation.turn(failed).state, TurnState::error);
+}
+
+TEST(Conversation, RegenerateAddsASiblingAndKeepsWhatWasThere) {
+    Conversation conversation;
+    const TurnId prompt = conversation.add_user("q");
+    const TurnId first = answer(conversation, prompt, {"one"});
+    const TurnId second = answer(conversation, prompt, {"two"});
+    EXPECT_EQ(conversation.line(), (std::vector<TurnId>{prompt, second}));
+    EXPECT_EQ(conversation.siblings(first), (std::vector<TurnId>{first, second}));
+    EXPECT_TRUE(conversation.show_sibling(second, -1));
+    EXPECT_EQ(conversation.line(), (std::vector<TurnId>{prompt, first}));
+    EXPECT_TRUE(conversation.show_sibling(first, -1));  // wraps around
+    EXPECT_EQ(conversation.tip(), second);
+    EXPECT_EQ(conversation.turn(first).text, "one");
+}
+
+TEST(Conversation, ASiblingIsShownWithWhatFollowedIt) {
+    Conversation conversation;
+    const TurnId prompt = conversation.add_user("q");
+    const TurnId first = answer(conversation, prompt, {"one"});
+    const TurnId next = conversation.add_user("more");
+    const TurnId deep = answer(conversation, next, {"deep"});
+    const TurnId second = answer(conversation, prompt, {"two"});
+    EXPECT_FALSE(conversation.show_sibling(deep, 1));
+    EXPECT_TRUE(conversation.show_sibling(second, 1));
+    EXPECT_EQ(conversation.line(), (std::vector<TurnId>{prompt, first, next, deep}));
+    EXPECT_EQ(conversation.last_answer(), deep);
+}
+
+TEST(Conversation, MessagesAreTheLineWithTheSystemPromptInFront) {
+    Conversation conversation;
+    conversation.set_system("Be brief.");
+    const TurnId prompt = conversation.add_user("q");
+    answer(conversation, prompt, {"one", " two"});
+    const TurnId next = conversation.add_user("more");
+    const TurnId failed = conversation.begin_answer(next, "m", {});
+    conversation.fail(failed, "No.");
+    const TurnId last = conversation.add_user("again");
+    const std::vector<Message> messages = conversation.messages(last, "m");
+    ASSERT_EQ(messages.size(), 5U);  // the failed answer has no text and is left out
+    EXPECT_EQ(messages[0].role, Role::system);
+    EXPECT_EQ(messages[2].role, Role::assistant);
+    EXPECT_EQ(messages[2].text, "one two");
+    EXPECT_EQ(messages[2].tokens, (std::vector<TokenId>{1, 2}));
+    EXPECT_EQ(messages[4].text, "again");
+}
+
+TEST(Conversation, ExactIdsGoOnlyToTheModelThatMadeThem) {
+    Conversation conversation;
+    const TurnId prompt = conversation.add_user("q");
+    answer(conversation, prompt, {"one"});
+    const TurnId next = conversation.add_user("more");
+    EXPECT_EQ(conversation.messages(next, "m")[1].tokens.size(), 1U);
+    EXPECT_TRUE(conversation.messages(next, "other")[1].tokens.empty());
+}
+
+TEST(Conversation, IdsEndWhereTheTextEnds) {
+    Conversation conversation;
+    const TurnId prompt = conversation.add_user("q");
+    const TurnId id = conversation.begin_answer(prompt, "m", {});
+    Delta delta = words({" one", " two", "</s>"});
+    delta.text = "one two";  // the leading space and the stop string are no content
+    conversation.append(id, delta);
+    EXPECT_EQ(conversation.messages(id, "m")[1].tokens, (std::vector<TokenId>{1, 2}));
+
+    const TurnId broken = conversation.begin_answer(prompt, "m", {});
+    delta = words({"caf\xC3"});
+    delta.text = "caf\uFFFD";  // bytes that were no UTF-8
+    conversation.append(broken, delta);
+    EXPECT_TRUE(conversation.messages(broken, "m")[1].tokens.empty());
+}
+
+TEST(Conversation, ChangesOfParametersRememberTheirToken) {
+    Conversation conversation;
+    const TurnId prompt = conversation.add_user("q");
+    const TurnId id = conversation.begin_answer(prompt, "m", {});
+    conversation.append(id, words({"one", " two"}));
+    conversation.mark_change(id, {.temperature = 1.5F}, "T 0.8→1.5");
+    conversation.append(id, words({" three"}));
+    ASSERT_EQ(conversation.turn(id).marks.size(), 1U);
+    EXPECT_EQ(conversation.turn(id).marks[0].change.at_token, 2U);
+    EXPECT_EQ(conversation.turn(id).marks[0].text_bytes, 7U);
+}
+
+TEST(Conversation, TurnsDoNotMoveWhileOthersAreAdded) {
+    Conversation conversation;
+    const Turn& first = conversation.turn(conversation.add_user("q"));
+    for (int i = 0; i < 5000; ++i)
+        conversation.add_user("x");
+    EXPECT_EQ(&first, &conversation.turn(1));
+    EXPECT_EQ(first.text, "q");
+}
+
+}  // namespace
+}  // namespace chat
