@@ -13,6 +13,7 @@
 #include "app/backend.h"
 #include "app/chat_app.h"
 #include "app/eval_cmd.h"
+#include "app/inspect_cmd.h"
 #include "app/oneshot.h"
 #include "app/options.h"
 #include "app/supervisor.h"
@@ -70,6 +71,10 @@ int run(const app::EvalLogitsOptions& options) {
 
 int run(const app::EvalPerplexityOptions& options) {
     return app::run_eval_perplexity(options, std::cout);
+}
+
+int run(const app::InspectOptions& options) {
+    return app::run_inspect(options, std::cout);
 }
 
 int run(const app::PrintText& print) {

@@ -255,7 +255,10 @@ void OneShot::on(chat::Failed& failed) {
     progress_.wipe();
     if (writer_.started()) writer_.finish();
     status_ = signal_ != 0 ? status_of_signal() : failed.exit_code;
-    if (signal_ == 0) std::fprintf(stderr, "moxie: %s\n", core::sanitize(failed.sentence).c_str());
+    if (signal_ != 0) return;
+    std::string_view problem = failed.sentence;  // in the form of all that is said on stderr
+    if (problem.ends_with('.')) problem.remove_suffix(1);
+    std::fprintf(stderr, "moxie: %s\n", core::sanitize(problem).c_str());
 }
 
 bool OneShot::print_json(const chat::Finished& finished) {

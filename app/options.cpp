@@ -31,6 +31,7 @@ constexpr std::string_view kDescription =
 constexpr std::string_view kCommands =
     "Commands (moxie COMMAND --help):\n"
     "  tokenize         token ids of a text\n"
+    "  inspect          what is in a weight file\n"
     "  eval logits      what a model computes, as a NumPy file\n"
     "  eval perplexity  how well a model predicts a text\n"
     "A prompt that begins with the name of a command goes behind --: moxie -- tokenize\n";
@@ -307,8 +308,18 @@ Invocation parse_eval(const std::vector<std::string>& arguments) {
     if (kind == "perplexity") return parse_eval_perplexity(rest);
     if (kind == "--help" || kind == "-h")
         return PrintText{"moxie eval logits --help\nmoxie eval perplexity --help\n"};
-    refuse("eval", kind.empty() ? "of what is missing" : "has no kind " + kind,
+    refuse("eval", kind.empty() ? "what to evaluate is missing" : kind + " is not known",
            "use logits or perplexity");
+}
+
+Invocation parse_inspect(const std::vector<std::string>& arguments) {
+    CLI::App app("Tells what is in a weight file.", "moxie inspect");
+    InspectOptions options;
+    app.add_option("file", options.path, "the file")->type_name("FILE")->required();
+    app.add_flag("--tensors", options.tensors, "list every tensor");
+    app.add_flag("--json", options.json, "one JSON object");
+    if (auto text = parse(app, arguments)) return *std::move(text);
+    return options;
 }
 
 struct Subcommand {
@@ -317,7 +328,8 @@ struct Subcommand {
 };
 
 constexpr std::array kSubcommands{Subcommand{"tokenize", parse_tokenize},
-                                  Subcommand{"eval", parse_eval}};
+                                  Subcommand{"eval", parse_eval},
+                                  Subcommand{"inspect", parse_inspect}};
 
 }  // namespace
 

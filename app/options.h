@@ -8,6 +8,7 @@
 #include "app/backend.h"
 #include "app/chat_app.h"
 #include "app/eval_cmd.h"
+#include "app/inspect_cmd.h"
 #include "app/oneshot.h"
 #include "app/tokenize_cmd.h"
 
@@ -31,8 +32,9 @@ struct PrintText {
     std::string text;
 };
 
-using Invocation = std::variant<ChatInvocation, OneShotInvocation, TokenizeOptions,
-                                EvalLogitsOptions, EvalPerplexityOptions, PrintText>;
+using Invocation =
+    std::variant<ChatInvocation, OneShotInvocation, TokenizeOptions, EvalLogitsOptions,
+                 EvalPerplexityOptions, InspectOptions, PrintText>;
 
 // What the descriptors of the process are, for choosing between chat and one-shot.
 struct Terminals {

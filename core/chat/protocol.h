@@ -76,7 +76,8 @@ enum class Detail : uint8_t {
 struct LoadModel {
     RequestId id = 0;
     std::string path = {};
-    uint32_t context = 0;  // 0 = what the model was made for, within memory
+    // Never more than the model was made for. 0 = the engine's choice: at most 8192, within memory.
+    uint32_t context = 0;
     KvTypeChoice kv_type = KvTypeChoice::f16;
     std::string template_name = {};  // "" = detect
     CancelFlag cancel = make_cancel_flag();
@@ -91,7 +92,9 @@ struct Generate {
     std::string scope = {};  // who may share cached pages with whom; "" = the user interface
     // What to answer: messages, or raw text, or token ids.
     std::variant<std::vector<Message>, std::string, std::vector<TokenId>> prompt = {};
-    std::vector<TokenId> forced_prefix = {};  // start of the answer, already decided
+    // Start of the answer, already decided. It is told in the first Delta like what follows, so
+    // that the text of a choice is the concatenation of its Deltas; not counted by max_tokens.
+    std::vector<TokenId> forced_prefix = {};
     Sampling sampling = {};
     std::vector<SamplingChange> timeline = {};
     std::vector<std::string> stop = {};
@@ -253,12 +256,12 @@ struct Captured {
 enum class FinishReason : uint8_t { stop, length, context_full, cancelled };
 
 struct Usage {
-    uint32_t prompt = 0;      // tokens of the rendered prompt
+    uint32_t prompt = 0;      // tokens of the rendered prompt and the forced prefix
     uint32_t reused = 0;      // of these, found in the cache
     uint32_t recomputed = 0;  // of these, run through the model
     uint32_t generated = 0;
     double prefill_seconds = 0;
-    double decode_seconds = 0;
+    double decode_seconds = 0;       // from the first token to the last
     double first_token_seconds = 0;  // from the request to its first token
 };
 

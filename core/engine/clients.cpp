@@ -129,6 +129,7 @@ std::vector<chat::Channel*> Clients::leaving() {
 }
 
 void Clients::released(chat::Channel* channel) {
+    std::erase(ready_, channel);
     const std::lock_guard lock(mutex_);
     ::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, channel->request_fd(), nullptr);
     std::erase_if(clients_, [&](const Client& client) { return client.channel == channel; });

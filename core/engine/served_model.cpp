@@ -22,6 +22,10 @@ constexpr uint64_t kScratchBytes = uint64_t{64} << 20U;
 // most that is set aside.
 constexpr uint64_t kMostContexts = 4;
 
+// What a client gets that asks for no number: room for long conversations, and still a cache that
+// is small beside the weights.
+constexpr uint32_t kDefaultContext = 8192;
+
 // A context below this is no chat; then the model does not fit.
 constexpr uint32_t kLeastContext = 256;
 
@@ -81,8 +85,8 @@ std::string amount(uint64_t bytes) {
 // that was asked for by number is never made smaller silently: then the load fails.
 uint32_t choose_context(const chat::LoadModel& request, const ModelConfig& config,
                         const PageLayout& layout, uint64_t weights, uint64_t available) {
-    uint32_t context = config.context;
-    if (request.context != 0) context = std::min(context, request.context);
+    uint32_t context =
+        std::min(config.context, request.context != 0 ? request.context : kDefaultContext);
     const auto fits = [&](uint32_t positions) {
         return weights + context_bytes(layout, positions) + kScratchBytes <= available;
     };

@@ -1,0 +1,253 @@
+// The engine's thread over a tiny model: what a client sees.
+#include "core/engine/engine.h"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "core/base/error.h"
+#include "tests/support/loaded_model.h"
+#include "tests/support/tiny_model.h"
+
+namespace core {
+namespace {
+
+class Client {
+  public:
+    chat::Channel channel;
+
+    chat::Event next_event() {
+        while (true) {
+            if (auto event = channel.poll_event()) return std::move(*event);
+            pollfd entry{.fd = channel.event_fd(), .events = POLLIN, .revents = 0};
+            if (::poll(&entry, 1, 60'000) != 1) throw std::runtime_error("the engine is silent");
+            channel.acknowledge_events();
+        }
+    }
+
+    // All events up to the terminal one of a request.
+    std::vector<chat::Event> events_of(chat::RequestId id) {
+        std::vector<chat::Event> events;
+        do
+            events.push_back(next_event());
+        while (chat::request_of(events.back()) != id || !chat::is_terminal(events.back()));
+        return events;
+    }
+
+    template <class Ending, class Request>
+    Ending ask(Request request) {
+        request.id = channel.next_id();
+        const auto id = request.id;
+        channel.submit(std::move(request));
+        last_events = events_of(id);
+        if (const auto* failed = std::get_if<chat::Failed>(&last_events.back());
+            failed != nullptr && !std::is_same_v<Ending, chat::Failed>)
+            throw std::runtime_error(failed->sentence);
+        return std::get<Ending>(last_events.back());
+    }
+
+    std::vector<TokenId> tokens() const {
+        std::vector<TokenId> ids;
+        for (const auto& event : last_events)
+            if (const auto* delta = std::get_if<chat::Delta>(&event))
+                for (const auto& token : delta->tokens)
+                    ids.push_back(token.id);
+        return ids;
+    }
+
+    std::vector<chat::Event> last_events;
+};
+
+support::TestModel test_model() {
+    auto model = support::tiny_model(support::Family::grok1, support::Storage::q8_0);
+    support::add_vocabulary(model);
+    return model;
+}
+
+chat::Generate generate(std::string text, uint32_t tokens = 20) {
+    return {.prompt = std::move(text),
+            .sampling = {.temperature = 1.0F, .top_k = 0, .top_p = 1, .min_p = 0, .seed = 7},
+            .max_tokens = tokens};
+}
+
+class EngineTest : public testing::Test {
+  protected:
+    EngineTest() { engine.attach(client.channel); }
+    ~EngineTest() override { engine.detach(client.channel); }
+    EngineTest(const EngineTest&) = delete;
+    EngineTest& operator=(const EngineTest&) = delete;
+
+    chat::ModelReady load() {
+        return client.ask<chat::ModelReady>(chat::LoadModel{.path = file.path()});
+    }
+
+    support::TemporaryGguf file{test_model()};
+    Client client;
+    Engine engine{EngineOptions{.threads = 2}};
+};
+
+TEST_F(EngineTest, LoadsAModelAndTellsWhatItIs) {
+    const auto ready = load();
+    EXPECT_EQ(ready.family, "grok-1");
+    EXPECT_EQ(ready.format, "grok-1");
+    EXPECT_GT(ready.context, 0U);
+    EXPECT_GT(ready.weight_bytes, 0U);
+    EXPECT_GT(ready.kv_bytes, 0U);
+    EXPECT_TRUE(std::holds_alternative<chat::Progress>(client.last_events.front()));
+}
+
+TEST_F(EngineTest, TheSameSeedGivesTheSameAnswerReadOrReused) {
+    load();
+    const auto first = client.ask<chat::Finished>(generate("hello"));
+    const auto tokens = client.tokens();
+    EXPECT_EQ(first.usage.reused, 0U);
+    const auto second = client.ask<chat::Finished>(generate("hello"));
+    EXPECT_EQ(second.usage.recomputed, 1U);
+    EXPECT_EQ(client.tokens(), tokens);
+    EXPECT_FALSE(tokens.empty());
+}
+
+TEST_F(EngineTest, AnotherClientsAnswersChangeNothing) {
+    load();
+    client.ask<chat::Finished>(generate("hello", 40));
+    const auto alone = client.tokens();
+
+    Client other;
+    engine.attach(other.channel);
+    auto long_one = generate("something else entirely", 40);
+    long_one.id = other.channel.next_id();
+    auto again = generate("hello", 40);
+    again.scope = "fresh";
+    other.channel.submit(long_one);
+    client.ask<chat::Finished>(again);
+    EXPECT_EQ(client.tokens(), alone);
+    other.events_of(long_one.id);
+    engine.detach(other.channel);
+}
+
+TEST_F(EngineTest, AReplayOfTheBeginningOfAnAnswerGivesItsEnd) {
+    load();
+    client.ask<chat::Finished>(generate("hello", 12));
+    const auto whole = client.tokens();
+    auto branch = generate("hello", static_cast<uint32_t>(whole.size()) - 5);
+    branch.forced_prefix.assign(whole.begin(), whole.begin() + 5);
+    client.ask<chat::Finished>(branch);
+    EXPECT_EQ(client.tokens(), whole);
+}
+
+TEST_F(EngineTest, ProbabilitiesAreTold) {
+    load();
+    auto request = generate("hello", 3);
+    request.detail = chat::Detail::full;
+    client.ask<chat::Finished>(request);
+    for (const auto& event : client.last_events)
+        if (const auto* delta = std::get_if<chat::Delta>(&event)) {
+            EXPECT_GT(delta->tokens.at(0).raw_probability, 0.0F);
+            EXPECT_EQ(delta->tokens.at(0).alternatives.size(), 20U);
+        }
+}
+
+TEST_F(EngineTest, CountsAreThoseOfThePromptThatIsRead) {
+    load();
+    const std::vector<chat::Message> messages{
+        {.text = "hello"}, {.role = chat::Role::assistant, .text = "yes"}, {.text = "so?"}};
+    const auto counted = client.ask<chat::Counted>(chat::Count{.what = messages});
+    EXPECT_EQ(counted.tokens.size(), 3U);
+    auto request = generate("", 1);
+    request.prompt = messages;
+    EXPECT_EQ(client.ask<chat::Finished>(request).usage.prompt, counted.total);
+    const auto text = client.ask<chat::Counted>(chat::Count{.what = "hello"});
+    EXPECT_GT(text.total, 0U);
+}
+
+TEST_F(EngineTest, WhatIsNotBuiltYetSaysSo) {
+    load();
+    EXPECT_FALSE(client.ask<chat::Failed>(chat::Kv{}).sentence.empty());
+    EXPECT_FALSE(client.ask<chat::Failed>(chat::Capture{}).sentence.empty());
+}
+
+TEST_F(EngineTest, WithoutAModelEveryQuestionFailsAndTheEngineGoesOn) {
+    EXPECT_EQ(client.ask<chat::Failed>(generate("x")).sentence,
+              "No model is loaded, load one first.");
+    client.ask<chat::Failed>(chat::Count{.what = "x"});
+    client.ask<chat::Failed>(chat::Prefill{});
+    client.ask<chat::Failed>(chat::Preview{});
+    load();
+    client.ask<chat::Done>(chat::UnloadModel{});
+    client.ask<chat::Failed>(generate("x"));
+}
+
+TEST_F(EngineTest, FilesThatAreNoModelsFailWithTheirExitCode) {
+    EXPECT_EQ(client.ask<chat::Failed>(chat::LoadModel{.path = "/nonexistent.gguf"}).exit_code,
+              static_cast<int>(ErrorKind::model_not_found));
+    EXPECT_EQ(client.ask<chat::Failed>(chat::LoadModel{.path = "/proc/self/status"}).exit_code,
+              static_cast<int>(ErrorKind::model_unusable));
+    load();
+    client.ask<chat::Finished>(generate("x", 2));
+}
+
+TEST_F(EngineTest, AContextThatDoesNotFitIntoMemoryFailsBeforeTheLoad) {
+    auto model = test_model();
+    model.meta("grok.context_length") = uint32_t{1U << 30U};
+    const support::TemporaryGguf huge(model);
+    const auto failed =
+        client.ask<chat::Failed>(chat::LoadModel{.path = huge.path(), .context = 1U << 30U});
+    EXPECT_EQ(failed.exit_code, static_cast<int>(ErrorKind::memory));
+    EXPECT_EQ(client.last_events.size(), 1U);
+    EXPECT_TRUE(failed.sentence.starts_with("Needs ")) << failed.sentence;
+}
+
+TEST_F(EngineTest, ACancelledLoadFailsAndLeavesNoModel) {
+    chat::LoadModel request{.path = file.path()};
+    request.cancel->store(true);
+    client.ask<chat::Failed>(request);
+    client.ask<chat::Failed>(generate("x"));
+}
+
+TEST_F(EngineTest, LoadingAnotherModelEndsTheAnswersOfTheFirst) {
+    load();
+    auto request = generate("hello", 0);
+    request.id = client.channel.next_id();
+    client.channel.submit(request);
+    const auto id = client.channel.next_id();
+    client.channel.submit(chat::LoadModel{.id = id, .path = file.path()});
+    const auto events = client.events_of(id);
+    const auto ended = std::ranges::count_if(events, [&](const chat::Event& event) {
+        return chat::request_of(event) == request.id && chat::is_terminal(event);
+    });
+    EXPECT_EQ(ended, 1);
+    EXPECT_TRUE(std::holds_alternative<chat::ModelReady>(events.back()));
+}
+
+TEST_F(EngineTest, DetachAndDestructionInTheMiddleOfAnAnswerReturn) {
+    load();
+    Client other;
+    {
+        Engine second{EngineOptions{.threads = 1}};
+        second.attach(other.channel);
+        other.ask<chat::ModelReady>(chat::LoadModel{.path = file.path()});
+        auto request = generate("hello", 0);
+        request.id = other.channel.next_id();
+        other.channel.submit(request);
+        while (!std::holds_alternative<chat::Delta>(other.next_event())) {
+        }
+    }
+    auto request = generate("hello", 0);
+    request.id = client.channel.next_id();
+    client.channel.submit(request);
+    while (!std::holds_alternative<chat::Delta>(client.next_event())) {
+    }
+    engine.detach(client.channel);
+}
+
+TEST_F(EngineTest, AnUnknownInstructionSetIsRefused) {
+    EXPECT_THROW(Engine(EngineOptions{.isa = "mmx"}), Error);
+}
+
+}  // namespace
+}  // namespace core
