@@ -4,9 +4,9 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
-#include <regex>
-#include <set>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -71,9 +71,23 @@ std::string folder_of(const std::string& path) {
     return path.substr(0, path.find('/', first + 1));
 }
 
-std::vector<Include> includes_of_tree() {
+// The file named by an #include line; nothing for any other line.
+std::optional<Include> parse_include(const std::string& text) {
+    const auto skip_spaces = [&](size_t at) { return text.find_first_not_of(" \t", at); };
+    const size_t hash = skip_spaces(0);
+    if (hash == std::string::npos || text[hash] != '#') return std::nullopt;
+    const size_t word = skip_spaces(hash + 1);
+    if (word == std::string::npos || text.compare(word, 7, "include") != 0) return std::nullopt;
+    const size_t open = skip_spaces(word + 7);
+    if (open == std::string::npos || (text[open] != '<' && text[open] != '"')) return std::nullopt;
+    const bool system = text[open] == '<';
+    const size_t close = text.find(system ? '>' : '"', open + 1);
+    if (close == std::string::npos) return std::nullopt;
+    return Include{.target = text.substr(open + 1, close - open - 1), .system = system};
+}
+
+std::vector<Include> read_includes() {
     const fs::path root = MOXIE_SOURCE_DIR;
-    const std::regex pattern(R"(^\s*#\s*include\s*([<"])([^>"]+)[>"])");
     std::vector<Include> found;
     for (const char* top : {"app", "core", "ui", "tests", "bench"}) {
         for (const auto& entry : fs::recursive_directory_iterator(root / top)) {
@@ -82,16 +96,20 @@ std::vector<Include> includes_of_tree() {
             std::ifstream in(entry.path());
             std::string text;
             for (int line = 1; std::getline(in, text); ++line) {
-                std::smatch match;
-                if (std::regex_search(text, match, pattern))
-                    found.push_back({.file = fs::relative(entry.path(), root).string(),
-                                     .line = line,
-                                     .target = match[2],
-                                     .system = match[1] == "<"});
+                auto include = parse_include(text);
+                if (!include) continue;
+                include->file = fs::relative(entry.path(), root).string();
+                include->line = line;
+                found.push_back(*std::move(include));
             }
         }
     }
     return found;
+}
+
+const std::vector<Include>& includes_of_tree() {
+    static const std::vector<Include> all = read_includes();
+    return all;
 }
 
 std::string place(const Include& include) {
