@@ -437,7 +437,7 @@ Sampler::RawSums Sampler::raw_sums(std::span<const float> logits) {
     Lanes products{};
     for_each_block(logits, raw.max, 1, [&](const float* values, const float* weights) {
         add_lanes(weights, totals);
-        std::array<float, kBlock> product;
+        std::array<float, kBlock> product{};
         for (size_t index = 0; index < kBlock; ++index)
             product[index] = weights[index] * clamp_far(values[index] - raw.max);
         add_lanes(product.data(), products);

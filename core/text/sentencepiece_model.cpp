@@ -14,30 +14,39 @@
 namespace core {
 namespace {
 
-// Field numbers of sentencepiece_model.proto.
-enum ModelField : uint32_t { kPieces = 1, kTrainerSpec = 2, kNormalizer = 3, kDenormalizer = 5 };
-enum PieceField : uint32_t { kPiece = 1, kScore = 2, kType = 3 };
-enum TrainerField : uint32_t {
-    kModelType = 3,
-    kWhitespaceAsSuffix = 24,
-    kByteFallback = 35,
-    kUnknownPiece = 45,
-    kBosPiece = 46,
-    kEosPiece = 47,
-    kPadPiece = 48,
-};
-enum NormalizerField : uint32_t {
-    kNormalizerName = 1,
-    kCharsmap = 2,
-    kAddDummyPrefix = 3,
-    kRemoveExtraWhitespaces = 4,
-    kEscapeWhitespaces = 5,
-    kRuleTsv = 6,
-};
+// Field numbers of sentencepiece_model.proto, by message.
+constexpr uint32_t kPieces = 1;
+constexpr uint32_t kTrainerSpec = 2;
+constexpr uint32_t kNormalizer = 3;
+constexpr uint32_t kDenormalizer = 5;
+
+constexpr uint32_t kPiece = 1;
+constexpr uint32_t kScore = 2;
+constexpr uint32_t kType = 3;
+
+constexpr uint32_t kModelType = 3;
+constexpr uint32_t kWhitespaceAsSuffix = 24;
+constexpr uint32_t kByteFallback = 35;
+constexpr uint32_t kUnknownPiece = 45;
+constexpr uint32_t kBosPiece = 46;
+constexpr uint32_t kEosPiece = 47;
+constexpr uint32_t kPadPiece = 48;
+
+constexpr uint32_t kNormalizerName = 1;
+constexpr uint32_t kCharsmap = 2;
+constexpr uint32_t kAddDummyPrefix = 3;
+constexpr uint32_t kRemoveExtraWhitespaces = 4;
+constexpr uint32_t kEscapeWhitespaces = 5;
+constexpr uint32_t kRuleTsv = 6;
+
 constexpr uint64_t kUnigram = 1;
 constexpr uint64_t kBpe = 2;
 
-enum Wire : uint32_t { kVarint = 0, kFixed64 = 1, kLength = 2, kFixed32 = 5 };
+// Wire types of protobuf.
+constexpr uint32_t kVarint = 0;
+constexpr uint32_t kFixed64 = 1;
+constexpr uint32_t kLength = 2;
+constexpr uint32_t kFixed32 = 5;
 
 // One field: a number for varints and fixed widths, a view for the rest.
 struct Field {
@@ -86,10 +95,10 @@ void for_each_field(std::span<const std::byte> bytes, const std::string& object,
         visit(reader, read_field(reader));
 }
 
-void require_wire(const ByteReader& reader, const Field& field, Wire wire, const char* name) {
+void require_wire(const ByteReader& reader, const Field& field, uint32_t wire, const char* name) {
     if (field.wire != wire)
         reader.fail(std::string(name) + " has the wire type " + std::to_string(field.wire) +
-                    ", expected " + std::to_string(static_cast<uint32_t>(wire)));
+                    ", expected " + std::to_string(wire));
 }
 
 std::string text_of(std::span<const std::byte> bytes) {
