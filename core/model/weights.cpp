@@ -232,8 +232,9 @@ bool cancelled(const LoadOptions& options) {
     return options.cancel != nullptr && options.cancel->load(std::memory_order_relaxed);
 }
 
-void pack_binding(const Binding& binding, Pool& pool, const LoadOptions& options) {
-    MatrixBuilder builder(binding.source());
+void pack_binding(const Binding& binding, WeightArena& arena, Pool& pool,
+                  const LoadOptions& options) {
+    MatrixBuilder builder(binding.source(), arena);
     const size_t panel_bytes = std::max<size_t>(binding.packed_bytes() / builder.panels(), 1);
     const auto per_task = static_cast<uint32_t>(std::max<size_t>(kPackTaskBytes / panel_bytes, 1));
     const size_t tasks = (builder.panels() + per_task - 1) / per_task;
@@ -266,8 +267,9 @@ Weights load_weights(const WeightFile& file, const ModelConfig& config, Pool& po
 
     uint64_t done = 0;
     if (options.progress) options.progress(0, total);
+    WeightArena arena;  // layers of small models are smaller than a huge page
     for (const Binding& binding : bindings) {
-        pack_binding(binding, pool, options);
+        pack_binding(binding, arena, pool, options);
         if (cancelled(options)) throw Error(ErrorKind::internal, file.path(), "cancelled");
         const MatrixSource source = binding.source();
         file.release(source.data);

@@ -2,9 +2,9 @@
 //
 // A task is a range of panels and all tokens of its job, or a part of the tokens when there are too
 // few panels to go round. With many tokens it goes through the columns in slices, so that a slice
-// of the activations stays in the L2 cache and a slice of two panels in the L1 cache while they
-// meet; sums wait in y meanwhile, which changes no bit. With few tokens memory is the limit, and a
-// panel is read once from end to end.
+// of the activations stays in the L2 cache while the panels of the task pass by; sums wait in y
+// meanwhile, which changes no bit. With few tokens memory is the limit, and a panel is read once
+// from end to end.
 
 #include "core/ops/matmul.h"
 
@@ -30,10 +30,11 @@ constexpr size_t kTasksPerWorker = 8;
 // From this many tokens on a product is limited by arithmetic, and slices pay.
 constexpr uint32_t kManyTokens = 12;
 
-// A slice of two Q8_0 panels is 17 KB; 120 tokens of it are 60 KB.
-constexpr uint32_t kSliceCols = 512;
-constexpr uint32_t kTokenTile = 24;  // a multiple of every kernel's tile
-constexpr uint32_t kBlockTokens = 120;
+// 132 tokens of a slice are 270 KB of int8 and two Q8_0 panels of it 70 KB: half of a 1 MB L2.
+// Slices of 512 columns, whose panels would stay in the L1, lost 8 % to more passes over the sums.
+constexpr uint32_t kSliceCols = 2048;
+constexpr uint32_t kBlockTokens = 132;
+constexpr uint32_t kTileTokens = 6;  // of the kernels that matter most
 
 size_t round_up(size_t value, size_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
@@ -59,6 +60,12 @@ uint32_t slice_cols(const Matrix& weights, uint32_t tokens) {
     return static_cast<uint32_t>(round_up(kSliceCols, unit));
 }
 
+// Tokens of a block: equal ones, because a small rest would cost a whole pass over the weights.
+uint32_t even_block(uint32_t tokens) {
+    const size_t blocks = divide_up(tokens, kBlockTokens);
+    return static_cast<uint32_t>(round_up(divide_up(tokens, blocks), kTileTokens));
+}
+
 // Cuts a job, given how many bytes of weights a task should have.
 Grid cut(const MatmulJob& job, size_t task_bytes, size_t workers) {
     const Matrix& weights = *job.weights;
@@ -73,10 +80,10 @@ Grid cut(const MatmulJob& job, size_t task_bytes, size_t workers) {
               .tokens_per_task = std::max(tokens, 1U)};
     grid.panel_parts = divide_up(weights.panels(), grid.panels_per_task);
     // Many tokens against few panels, as a router has: cut the tokens too.
-    if (grid.panel_parts < kTasksPerWorker * workers && tokens > kTokenTile) {
+    if (grid.panel_parts < kTasksPerWorker * workers && tokens > kTileTokens * 4) {
         const size_t parts = divide_up(kTasksPerWorker * workers, grid.panel_parts);
         grid.tokens_per_task =
-            static_cast<uint32_t>(round_up(divide_up(tokens, parts), kTokenTile));
+            static_cast<uint32_t>(round_up(divide_up(tokens, parts), kTileTokens * 4));
     }
     return grid;
 }
@@ -104,9 +111,10 @@ void run_task(const Kernels& kernels, const Grid& grid, size_t task) {
                          .y = grid.job->y + first_row,
                          .y_stride = grid.job->y_stride};
     const uint32_t slice = slice_cols(weights, end_token - first_token);
+    const uint32_t block = even_block(end_token - first_token);
     for (uint32_t token = first_token; token < end_token; token = product.token_end) {
         product.token_begin = token;
-        product.token_end = std::min(end_token, token + kBlockTokens);
+        product.token_end = std::min(end_token, token + block);
         for (uint32_t col = 0; col < weights.cols(); col = product.col_end) {
             product.col_begin = col;
             product.col_end = std::min(weights.cols(), col + slice);

@@ -123,6 +123,7 @@ PanelSource rows_of_panel(std::span<const std::byte> data, size_t row_bytes, uin
 }  // namespace
 
 std::shared_ptr<std::byte> allocate_weights(size_t bytes) {
+    bytes = std::max<size_t>(bytes, 1);
     if (bytes < kHugePage / 2) {
         constexpr std::align_val_t kAlignment{kCacheLine};
         auto* memory =
@@ -156,9 +157,11 @@ size_t packed_panel_bytes(DType type, uint32_t cols, uint32_t scale_groups) {
     return round_up(values, kCacheLine);
 }
 
-MatrixBuilder::MatrixBuilder(const MatrixSource& source) : source_(source) {
-    const size_t row_bytes = source_row_bytes(source.type, source.cols);
-    MOXIE_CHECK(source.data.size() == row_bytes * source.rows);
+namespace {
+
+// The shape of what a source packs to; REQUIRES as MatrixBuilder.
+size_t checked_bytes(const MatrixSource& source) {
+    MOXIE_CHECK(source.data.size() == source_row_bytes(source.type, source.cols) * source.rows);
     if (source.type == DType::q8_0 || source.type == DType::q4_0) {
         MOXIE_CHECK(source.cols % kBlock == 0);
     }
@@ -167,15 +170,42 @@ MatrixBuilder::MatrixBuilder(const MatrixSource& source) : source_(source) {
                     source.cols % (size_t{source.scale_groups} * kBlock) == 0);
         MOXIE_CHECK(source.scales.size() == kHalf * source.scale_groups * source.rows);
     }
-    matrix_.type_ = source.type;
-    matrix_.rows_ = source.rows;
-    matrix_.cols_ = source.cols;
-    matrix_.scale_groups_ = source.scale_groups;
-    matrix_.panel_bytes_ = packed_panel_bytes(source.type, source.cols, source.scale_groups);
-    auto storage = allocate_weights(std::max<size_t>(matrix_.bytes(), 1));
-    target_ = storage.get();
+    const size_t panels = (size_t{source.rows} + kPanelRows - 1) / kPanelRows;
+    return panels * packed_panel_bytes(source.type, source.cols, source.scale_groups);
+}
+
+}  // namespace
+
+std::shared_ptr<std::byte> WeightArena::allocate(size_t bytes) {
+    constexpr size_t kPiece = size_t{64} << 20;
+    const size_t rounded = round_up(bytes, kCacheLine);
+    if (rounded > kPiece / 8) return allocate_weights(bytes);
+    if (piece_ == nullptr || used_ + rounded > kPiece) {
+        piece_ = allocate_weights(kPiece);
+        used_ = 0;
+    }
+    std::byte* const start = piece_.get() + used_;
+    used_ += rounded;
+    return {piece_, start};
+}
+
+MatrixBuilder::MatrixBuilder(const MatrixSource& source) : source_(source) {
+    place(allocate_weights(checked_bytes(source)));
+}
+
+MatrixBuilder::MatrixBuilder(const MatrixSource& source, WeightArena& arena) : source_(source) {
+    place(arena.allocate(checked_bytes(source)));
+}
+
+void MatrixBuilder::place(std::shared_ptr<std::byte> memory) {
+    matrix_.type_ = source_.type;
+    matrix_.rows_ = source_.rows;
+    matrix_.cols_ = source_.cols;
+    matrix_.scale_groups_ = source_.scale_groups;
+    matrix_.panel_bytes_ = packed_panel_bytes(source_.type, source_.cols, source_.scale_groups);
+    target_ = memory.get();
     matrix_.data_ = target_;
-    matrix_.storage_ = std::move(storage);
+    matrix_.storage_ = std::move(memory);
 }
 
 void MatrixBuilder::pack(uint32_t begin, uint32_t end) {

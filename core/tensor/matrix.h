@@ -79,6 +79,18 @@ class Matrix {
 // Throws Error(memory).
 std::shared_ptr<std::byte> allocate_weights(size_t bytes);
 
+// Cuts the memory of many small matrices out of large pieces, so that they lie on huge pages too
+// and a decode step over them pays for few TLB misses. A piece lives as long as a matrix in it.
+class WeightArena {
+  public:
+    // As allocate_weights().
+    std::shared_ptr<std::byte> allocate(size_t bytes);
+
+  private:
+    std::shared_ptr<std::byte> piece_;
+    size_t used_ = 0;
+};
+
 // Bytes of one packed panel, a multiple of 64.
 size_t packed_panel_bytes(DType type, uint32_t cols, uint32_t scale_groups);
 
@@ -89,6 +101,7 @@ class MatrixBuilder {
     // Throws Error(memory) when the allocation fails.
     // REQUIRES: computable type; source sizes agree with rows, cols and type (the loader checks).
     explicit MatrixBuilder(const MatrixSource& source);
+    MatrixBuilder(const MatrixSource& source, WeightArena& arena);
 
     uint32_t panels() const { return matrix_.panels(); }
 
@@ -99,6 +112,8 @@ class MatrixBuilder {
     Matrix finish();
 
   private:
+    void place(std::shared_ptr<std::byte> memory);
+
     MatrixSource source_;
     Matrix matrix_;
     std::byte* target_ = nullptr;

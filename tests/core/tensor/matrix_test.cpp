@@ -201,5 +201,41 @@ TEST(AllocateWeights, LargeMemoryStartsOnAHugePageAndIsZero) {
     }
 }
 
+TEST(WeightArena, SmallMatricesShareAPieceThatOutlivesTheArena) {
+    const auto first = random_bytes(size_t{4} * 16 * 8, 6);
+    const auto second = random_bytes(size_t{4} * 20 * 8, 7);
+    std::vector<Matrix> matrices;
+    {
+        WeightArena arena;
+        for (const auto* data : {&first, &second}) {
+            MatrixBuilder builder({.type = DType::f32,
+                                   .rows = static_cast<uint32_t>(data->size() / 32),
+                                   .cols = 8,
+                                   .data = *data},
+                                  arena);
+            builder.pack(0, builder.panels());
+            matrices.push_back(builder.finish());
+        }
+    }
+    EXPECT_EQ(matrices[1].panel(0), matrices[0].panel(0) + matrices[0].bytes());
+    EXPECT_EQ(Unpacker(matrices[0]).elements(4), first);
+    EXPECT_EQ(Unpacker(matrices[1]).elements(4), second);
+}
+
+TEST(WeightArena, FillsPieceAfterPieceAndLeavesLargeOnesAlone) {
+    WeightArena arena;
+    std::vector<std::shared_ptr<std::byte>> parts;
+    for (int i = 0; i < 20; ++i) {
+        parts.push_back(arena.allocate(size_t{7} << 20));
+        EXPECT_EQ(reinterpret_cast<uintptr_t>(parts.back().get()) % 64, 0U);
+        parts.back().get()[0] = std::byte{1};
+        parts.back().get()[(size_t{7} << 20) - 1] = std::byte{1};  // in bounds of its piece
+    }
+    const auto large = arena.allocate(size_t{9} << 20);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(large.get()) % (size_t{2} << 20), 0U);
+    const auto next = arena.allocate(64);  // the open piece goes on
+    EXPECT_EQ(next.get(), parts.back().get() + (size_t{7} << 20));
+}
+
 }  // namespace
 }  // namespace core
