@@ -23,13 +23,24 @@ std::string rare_letter(int n) {
     return {'\xEA', '\x99', static_cast<char>(0x80 + n % 40)};
 }
 
+bool is_streaming(bench::PtyChat& chat) {
+    const std::string state = chat.ask("dump-state", 10s);
+    if (state.find("\"state\":\"error\"") != std::string::npos)
+        throw std::runtime_error("the model cannot answer: " + state);
+    return state.find("\"activity\":\"gen\"") != std::string::npos;
+}
+
 // Keeps an answer streaming: an ended one is replaced by another in a new chat.
 void keep_generating(bench::PtyChat& chat) {
-    if (chat.ask("dump-state", 10s).find("\"activity\":\"gen\"") != std::string::npos) return;
-    chat.ask("wait idle", 600s);
-    chat.write("\x18n");
-    chat.write("Tell a long story about a river, a mill and the sea.\r");
-    chat.ask("wait token=1", 600s);
+    while (!is_streaming(chat)) {
+        chat.ask("wait idle", 600s);
+        chat.write("\x18n");
+        chat.write("Tell a long story about a river, a mill and the sea.\r");
+        // Reading may be over before anybody could wait for it.
+        const auto deadline = bench::Clock::now() + 120s;
+        while (!is_streaming(chat) && bench::Clock::now() < deadline)
+            chat.drain(20);
+    }
 }
 
 int measure(const std::string& binary, const std::string& model, int count,
@@ -45,8 +56,7 @@ int measure(const std::string& binary, const std::string& model, int count,
         const auto time = chat.time_until(rare_letter(i), rare_letter(i), 10s);
         if (!time) throw std::runtime_error("a letter did not appear within 10 s");
         times.push_back(*time);
-        const std::string state = chat.ask("dump-state", 10s);
-        generating += state.find("\"activity\":\"gen\"") != std::string::npos ? 1 : 0;
+        generating += is_streaming(chat) ? 1 : 0;
         chat.write("\x7f");
     }
     std::printf("an answer was streaming at the end of %d of %d samples\n", generating, count);

@@ -66,9 +66,10 @@ Position Composer::draw(Surface& surface, Rect area, const Theme& theme) const {
     const int count = static_cast<int>(rows_.size());
     const int first = std::clamp(cursor.row - area.rows + 1, 0, std::max(count - area.rows, 0));
     for (int i = 0; i < area.rows && first + i < count; ++i) {
-        const Row& row = rows_[static_cast<size_t>(first + i)];
+        const int number = first + i;
+        const Row& row = rows_[static_cast<size_t>(number)];
         const Position start{.row = area.row + i, .column = area.column};
-        if (first + i == 0)
+        if (number == 0)
             surface.put(start, prompt_end(), theme[StyleName::prompt], area.column + text_column_);
         surface.put({.row = start.row, .column = area.column + text_column_},
                     std::string_view(shown_).substr(row.begin, row.end - row.begin),

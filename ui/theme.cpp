@@ -15,7 +15,7 @@
 namespace ui {
 namespace {
 
-constexpr std::array<std::string_view, static_cast<size_t>(StyleName::count_)> kStyleNames = {
+constexpr std::array<std::string_view, static_cast<size_t>(StyleName::count)> kStyleNames = {
     "text",           "title",       "status",   "status_warn",     "status_error", "role_user",
     "role_assistant", "role_system", "thinking", "outside_context", "notice",       "error",
     "mark",           "queue",       "toast",    "progress",        "prompt",       "border"};

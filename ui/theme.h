@@ -32,7 +32,7 @@ enum class StyleName : uint8_t {
     progress,
     prompt,
     border,
-    count_,
+    count,
 };
 
 class Theme {
@@ -55,7 +55,7 @@ class Theme {
 
   private:
     std::string name_ = "terminal";
-    std::array<Style, static_cast<size_t>(StyleName::count_)> styles_ = {};
+    std::array<Style, static_cast<size_t>(StyleName::count)> styles_ = {};
 };
 
 }  // namespace ui

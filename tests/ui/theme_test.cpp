@@ -26,13 +26,13 @@ TEST(Theme, TheFileOfTheDefaultThemeIsTheDefault) {
 
 TEST(Theme, TheDefaultNeverPaintsABackground) {
     const Theme theme;
-    for (size_t i = 0; i < static_cast<size_t>(StyleName::count_); ++i)
+    for (size_t i = 0; i < static_cast<size_t>(StyleName::count); ++i)
         EXPECT_EQ(theme[static_cast<StyleName>(i)].background, Color{});
 }
 
 TEST(Theme, MonoHasNoColours) {
     const Theme theme = Theme::mono();
-    for (size_t i = 0; i < static_cast<size_t>(StyleName::count_); ++i) {
+    for (size_t i = 0; i < static_cast<size_t>(StyleName::count); ++i) {
         EXPECT_EQ(theme[static_cast<StyleName>(i)].foreground, Color{});
         EXPECT_EQ(theme[static_cast<StyleName>(i)].background, Color{});
     }
