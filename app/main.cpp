@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "app/backend.h"
+#include "app/bench_cmd.h"
 #include "app/chat_app.h"
 #include "app/eval_cmd.h"
 #include "app/inspect_cmd.h"
@@ -71,6 +72,10 @@ int run(const app::EvalLogitsOptions& options) {
 
 int run(const app::EvalPerplexityOptions& options) {
     return app::run_eval_perplexity(options, std::cout);
+}
+
+int run(const app::BenchOptions& options) {
+    return app::run_bench(options, std::cout);
 }
 
 int run(const app::InspectOptions& options) {

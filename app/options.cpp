@@ -32,6 +32,7 @@ constexpr std::string_view kCommands =
     "Commands (moxie COMMAND --help):\n"
     "  tokenize         token ids of a text\n"
     "  inspect          what is in a weight file\n"
+    "  bench            how fast a model runs\n"
     "  eval logits      what a model computes, as a NumPy file\n"
     "  eval perplexity  how well a model predicts a text\n"
     "A prompt that begins with the name of a command goes behind --: moxie -- tokenize\n";
@@ -322,14 +323,38 @@ Invocation parse_inspect(const std::vector<std::string>& arguments) {
     return options;
 }
 
+Invocation parse_bench(const std::vector<std::string>& arguments) {
+    CLI::App app("Measures how fast a model runs, beside what the machine can do.", "moxie bench");
+    BenchOptions options;
+    app.add_option("-m,--model", options.path, "model file")->type_name("FILE")->required();
+    app.add_option("-p,--prompt", options.prompt, "tokens of a prefill")->capture_default_str();
+    app.add_option("-n,--generate", options.generate, "decode steps")->capture_default_str();
+    app.add_option("-d,--depth", options.depth, "tokens in the cache before either")
+        ->capture_default_str();
+    app.add_option("-t,--threads", options.threads, "default: physical cores")
+        ->type_name("N")
+        ->check(CLI::Range(1U, 1024U));
+    app.add_option("-r,--repetitions", options.repetitions, "runs of each")
+        ->capture_default_str()
+        ->check(CLI::Range(1U, 10000U));
+    app.add_option("--isa", options.isa, "limit the instruction set: scalar, avx2, avx512vnni")
+        ->type_name("NAME");
+    app.add_option("--kv", options.kv, "type of the KV cache: f32, f16, q8")->capture_default_str();
+    app.add_flag("--json", options.json, "one JSON object");
+    if (auto text = parse(app, arguments)) return *std::move(text);
+    check_names(options.isa, {});
+    core::kv_type_from_name(options.kv);
+    return options;
+}
+
 struct Subcommand {
     std::string_view name;
     Invocation (*parse)(const std::vector<std::string>& arguments);
 };
 
-constexpr std::array kSubcommands{Subcommand{"tokenize", parse_tokenize},
-                                  Subcommand{"eval", parse_eval},
-                                  Subcommand{"inspect", parse_inspect}};
+constexpr std::array kSubcommands{
+    Subcommand{"tokenize", parse_tokenize}, Subcommand{"eval", parse_eval},
+    Subcommand{"inspect", parse_inspect}, Subcommand{"bench", parse_bench}};
 
 }  // namespace
 

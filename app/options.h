@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "app/backend.h"
+#include "app/bench_cmd.h"
 #include "app/chat_app.h"
 #include "app/eval_cmd.h"
 #include "app/inspect_cmd.h"
@@ -34,7 +35,7 @@ struct PrintText {
 
 using Invocation =
     std::variant<ChatInvocation, OneShotInvocation, TokenizeOptions, EvalLogitsOptions,
-                 EvalPerplexityOptions, InspectOptions, PrintText>;
+                 EvalPerplexityOptions, InspectOptions, BenchOptions, PrintText>;
 
 // What the descriptors of the process are, for choosing between chat and one-shot.
 struct Terminals {
