@@ -459,16 +459,16 @@ TestModel wide_model(Family family, Storage storage) {
     Recipe recipe{.family = family,
                   .storage = storage,
                   .prefix = "wide-" + name(family) + "/",
-                  .dim = 512,
+                  .dim = 256,
                   .vocab = 1000,
                   .heads = 8,
                   .kv_heads = 2,
-                  .head_dim = 64,
-                  .gain = std::sqrt(1.0 / 16.0)};
-    if (family != Family::grok1) recipe.dense_width = 1024;
+                  .head_dim = 32,
+                  .gain = std::sqrt(1.0 / 8.0)};
+    if (family != Family::grok1) recipe.dense_width = 512;
     if (is_grok(family)) {
         recipe.experts = 4;
-        recipe.expert_width = 768;
+        recipe.expert_width = 384;
     }
     return build(recipe, tiny_constants(recipe));
 }
