@@ -269,7 +269,6 @@ void unpack_row(const Matrix& matrix, uint32_t row, float* out) {
     const std::byte* panel = matrix.panel(row / kPanelRows);
     const uint32_t r = row % kPanelRows;
     const uint32_t cols = matrix.cols();
-    constexpr size_t kScales = kHalf * kPanelRows;
     switch (matrix.type()) {
         case DType::f32:
             for (uint32_t c = 0; c < cols; ++c)
@@ -286,10 +285,13 @@ void unpack_row(const Matrix& matrix, uint32_t row, float* out) {
         case DType::q8_0:
         case DType::q4_0: {
             const bool bytes = matrix.type() == DType::q8_0;
-            const size_t block_bytes = kScales + kPanelRows * (bytes ? kBlock : kBlock / 2);
-            for (uint32_t c = 0; c < cols; c += kBlock, panel += block_bytes) {
-                const float scale = f16_to_f32(element<uint16_t>(panel, r));
-                (bytes ? unpack_bytes : unpack_nibbles)(panel + kScales, r, scale, out + c);
+            const size_t block_bytes = kPanelRows * (bytes ? kBlock : kBlock / 2);
+            for (uint32_t block = 0; block < cols / kBlock; ++block) {
+                const std::byte* pair = panel + block / 2 * (kCacheLine + 2 * block_bytes);
+                const uint32_t half = block % 2;
+                const float scale = f16_to_f32(element<uint16_t>(pair, half * kPanelRows + r));
+                const std::byte* values = pair + kCacheLine + half * block_bytes;
+                (bytes ? unpack_bytes : unpack_nibbles)(values, r, scale, out + block * kBlock);
             }
             return;
         }
@@ -297,7 +299,7 @@ void unpack_row(const Matrix& matrix, uint32_t row, float* out) {
     }
     MOXIE_CHECK(matrix.type() == DType::i8c);
     const uint32_t group_cols = cols / matrix.scale_groups();
-    const size_t group_bytes = size_t{group_cols} * kPanelRows + kScales;
+    const size_t group_bytes = size_t{group_cols} * kPanelRows + kCacheLine;
     for (uint32_t c = 0; c < cols; c += kBlock) {
         const std::byte* group = panel + group_bytes * (c / group_cols);
         const float scale =
