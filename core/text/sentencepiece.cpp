@@ -71,7 +71,8 @@ struct Run {
                 text += kEscapedSpace;
             else
                 text += source.substr(0, point.length);
-            source.remove_prefix(point.length);
+            // SentencePiece replaces each byte on its own.
+            source.remove_prefix(point.valid ? point.length : 1);
         }
         if (!parts.empty() && parts.back().specials == specials)
             parts.back().end = text.size();

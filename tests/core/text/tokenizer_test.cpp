@@ -19,6 +19,7 @@ namespace {
 
 std::vector<std::string> pieces_of(const Tokenizer& tokenizer, const std::vector<TokenId>& ids) {
     std::vector<std::string> pieces;
+    pieces.reserve(ids.size());
     for (const TokenId id : ids)
         pieces.emplace_back(tokenizer.piece(id));
     return pieces;
@@ -112,6 +113,8 @@ TEST(Tokenizer, ExactIdsStandWhereTheyAreAndNothingMergesAcrossThem) {
 TEST(Tokenizer, BytesThatAreNotUtf8BecomeReplacementCharacters) {
     const auto tokenizer = tiny_tokenizer();
     EXPECT_EQ(tokenizer->encode("a\xFF", false), tokenizer->encode("a\uFFFD", false));
+    // One for each byte, as in SentencePiece.
+    EXPECT_EQ(tokenizer->encode("\xE2\x82x", false), tokenizer->encode("\uFFFD\uFFFDx", false));
 }
 
 TEST(Tokenizer, KnowsWhatItsIdsStandFor) {
