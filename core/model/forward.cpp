@@ -139,9 +139,13 @@ void ForwardPass::attention(uint32_t layer) {
         slices.push_back(part.attention);
     core::attention(kernels_, pool_, shape, slices, ws_.q.data(), ws_.attended.data(),
                     ws_.attention_scratch);
-    ws_.attended_input.assign(ws_.attended.data(), weights.o.cols(), rows_, weights.o.cols());
-    const MatmulJob job = {&weights.o, ws_.attended_input.as(kernels_, weights.o.type()),
-                           ws_.branch.data(), config_.dim};
+    const uint32_t width = weights.o.cols();
+    ws_.attended_input.begin(rows_, width);
+    const MatmulJob job = {&weights.o, ws_.attended_input.want(weights.o.type()), ws_.branch.data(),
+                           config_.dim};
+    for_rows(pool_, rows_, width, [&](uint32_t row) {
+        ws_.attended_input.fill_row(kernels_, row, row_of(ws_.attended, row, width));
+    });
     matmul(kernels_, pool_, {&job, 1}, common_cancel());
     for_rows(pool_, rows_, size_t{3} * config_.dim, [&](uint32_t row) {
         add_branch(row, weights.attention_post_norm, row_of(ws_.branch, row, config_.dim));
@@ -150,17 +154,23 @@ void ForwardPass::attention(uint32_t layer) {
 
 void ForwardPass::project_qkv(uint32_t layer) {
     const LayerWeights& weights = weights_.layers[layer];
-    for_rows(pool_, rows_, size_t{2} * config_.dim, [&](uint32_t row) {
-        vector_.rms_norm(row_of(ws_.x, row, config_.dim), weights.attention_norm.data(),
-                         config_.norm_epsilon, config_.dim, row_of(ws_.normed, row, config_.dim));
-    });
-    ws_.qkv_input.assign(ws_.normed.data(), config_.dim, rows_, config_.dim);
+    ws_.qkv_input.begin(rows_, config_.dim);
     const auto job = [&](const Matrix& matrix, std::vector<float>& y) {
-        return MatmulJob{&matrix, ws_.qkv_input.as(kernels_, matrix.type()), y.data(),
-                         matrix.rows()};
+        return MatmulJob{&matrix, ws_.qkv_input.want(matrix.type()), y.data(), matrix.rows()};
     };
     const MatmulJob jobs[] = {job(weights.q, ws_.q), job(weights.k, ws_.k), job(weights.v, ws_.v)};
+    normalize_into(ws_.qkv_input, weights.attention_norm);
     matmul(kernels_, pool_, jobs, common_cancel());
+}
+
+// norm(x) of every row as input of products.
+void ForwardPass::normalize_into(MatmulInput& input, const std::vector<float>& norm) {
+    for_rows(pool_, rows_, size_t{3} * config_.dim, [&](uint32_t row) {
+        float* normed = row_of(ws_.normed, row, config_.dim);
+        vector_.rms_norm(row_of(ws_.x, row, config_.dim), norm.data(), config_.norm_epsilon,
+                         config_.dim, normed);
+        input.fill_row(kernels_, row, normed);
+    });
 }
 
 // Biases, head norms and rotation of q and k; then K and V go to their pages, rounded to the KV
@@ -286,14 +296,10 @@ void ForwardPass::add_branch(uint32_t row, const std::vector<float>& post_norm, 
 void ForwardPass::write_logits(std::vector<float>& logits) {
     if (rows_ == 0) return;
     const uint32_t vocab = config_.vocab;
-    for_rows(pool_, rows_, size_t{2} * config_.dim, [&](uint32_t row) {
-        vector_.rms_norm(row_of(ws_.x, row, config_.dim), weights_.output_norm.data(),
-                         config_.norm_epsilon, config_.dim, row_of(ws_.normed, row, config_.dim));
-    });
     const Matrix& output = weights_.output_matrix();
-    ws_.output_input.assign(ws_.normed.data(), config_.dim, rows_, config_.dim);
-    const MatmulJob job = {&output, ws_.output_input.as(kernels_, output.type()), logits.data(),
-                           vocab};
+    ws_.output_input.begin(rows_, config_.dim);
+    const MatmulJob job = {&output, ws_.output_input.want(output.type()), logits.data(), vocab};
+    normalize_into(ws_.output_input, weights_.output_norm);
     matmul(kernels_, pool_, {&job, 1}, common_cancel());
     for_rows(pool_, rows_, size_t{4} * vocab, [&](uint32_t row) {
         float* z = row_of(logits, row, vocab);

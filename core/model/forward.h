@@ -48,6 +48,7 @@ class ForwardPass {
 
     void attention(uint32_t layer);
     void project_qkv(uint32_t layer);
+    void normalize_into(MatmulInput& input, const std::vector<float>& norm);
     void store_kv(uint32_t layer, const AttentionLayer& shape);
     AttentionLayer attention_layer(uint32_t layer) const;
 

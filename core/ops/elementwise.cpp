@@ -4,24 +4,25 @@
 
 namespace core {
 
-void MatmulInput::assign(const float* x, size_t stride, uint32_t tokens, uint32_t cols,
-                         std::span<const uint32_t> rows) {
-    x_ = x;
-    stride_ = stride;
+void MatmulInput::begin(uint32_t tokens, uint32_t cols) {
     tokens_ = tokens;
     cols_ = cols;
-    rows_ = rows;
-    has_floats_ = has_quantized_ = false;
+    wants_floats_ = wants_quantized_ = false;
 }
 
-const Activations* MatmulInput::as(const Kernels& kernels, DType weight_type) {
+const Activations* MatmulInput::want(DType weight_type) {
     const bool floats =
         weight_type == DType::f32 || weight_type == DType::f16 || weight_type == DType::bf16;
-    bool& ready = floats ? has_floats_ : has_quantized_;
+    bool& wanted = floats ? wants_floats_ : wants_quantized_;
     Activations& form = floats ? floats_ : quantized_;
-    if (!ready) form.assign(kernels, weight_type, x_, stride_, tokens_, cols_, rows_);
-    ready = true;
+    if (!wanted) form.resize(weight_type, tokens_, cols_);
+    wanted = true;
     return &form;
+}
+
+void MatmulInput::fill_row(const Kernels& kernels, uint32_t token, const float* x) {
+    if (wants_floats_) floats_.assign_row(kernels, token, x);
+    if (wants_quantized_) quantized_.assign_row(kernels, token, x);
 }
 
 void RotationTable::assign(std::span<const uint32_t> positions,

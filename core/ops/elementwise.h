@@ -37,26 +37,26 @@ void for_rows(Pool& pool, uint32_t rows, size_t elements, Body&& body) {
     });
 }
 
-// Rows of activations in whatever forms the matrices that read them want, each made once, when
-// first asked for.
+// Rows of activations in the forms that the matrices which read them want: floats, int8 or both.
+// First begin() and want() on one thread, then fill_row() once for each row from any tasks.
 class MatmulInput {
   public:
-    // x: [tokens, cols], rows `stride` floats apart; `rows` optionally names the rows to take. Both
-    // must stay valid and unchanged while `as` is called.
-    void assign(const float* x, size_t stride, uint32_t tokens, uint32_t cols,
-                std::span<const uint32_t> rows = {});
+    // Forgets what was there. Keeps the memory.
+    void begin(uint32_t tokens, uint32_t cols);
 
-    // The form for weights of a type; valid until the next assign().
-    const Activations* as(const Kernels& kernels, DType weight_type);
+    // The form for weights of a type; its rows are valid when they have been filled.
+    const Activations* want(DType weight_type);
+
+    // x: [cols]
+    void fill_row(const Kernels& kernels, uint32_t token, const float* x);
+
+    uint32_t tokens() const { return tokens_; }
 
   private:
-    const float* x_ = nullptr;
-    size_t stride_ = 0;
     uint32_t tokens_ = 0;
     uint32_t cols_ = 0;
-    std::span<const uint32_t> rows_;
-    bool has_floats_ = false;
-    bool has_quantized_ = false;
+    bool wants_floats_ = false;
+    bool wants_quantized_ = false;
     Activations floats_;
     Activations quantized_;
 };

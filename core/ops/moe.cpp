@@ -23,11 +23,72 @@ void choose(std::span<const float> probabilities, std::span<uint32_t> chosen) {
     std::sort(chosen.begin(), chosen.end());
 }
 
-// Where a branch's rows lie in the gate and up buffers.
-struct BranchPlan {
-    uint32_t tokens = 0;
-    size_t offset = 0;  // floats
-};
+using Plan = BranchBuffers::Plan;
+
+// Lays the branches' rows out one after the other; returns the number of rows of all of them.
+uint32_t plan(std::span<const GatedBranch> branches, uint32_t x_rows, BranchBuffers& buffers) {
+    uint32_t rows = 0;
+    size_t floats = 0;
+    buffers.plans.clear();
+    for (const GatedBranch& branch : branches) {
+        const auto own = static_cast<uint32_t>(branch.rows.size());
+        // As many rows as x has, ascending, are all of them: a decode step gathers nothing.
+        const bool all = own == 0 || own == x_rows;
+        const uint32_t tokens = all ? x_rows : own;
+        buffers.plans.push_back({tokens, rows, floats, all});
+        rows += tokens;
+        floats += size_t{tokens} * branch.gate->rows();
+    }
+    const size_t count = branches.size();
+    buffers.gathered.resize(std::max(buffers.gathered.size(), count));
+    buffers.gated.resize(std::max(buffers.gated.size(), count));
+    buffers.gate.resize(std::max(buffers.gate.size(), floats));
+    buffers.up.resize(std::max(buffers.up.size(), floats));
+    return rows;
+}
+
+// The branch that row `row` of all branches' rows belongs to.
+size_t branch_of(const std::vector<Plan>& plans, uint32_t row) {
+    const auto next = std::upper_bound(plans.begin(), plans.end(), row,
+                                       [](uint32_t r, const Plan& p) { return r < p.first_row; });
+    return static_cast<size_t>(next - plans.begin()) - 1;
+}
+
+// Every gate and up product.
+void expand(const Kernels& kernels, Pool& pool, std::span<const GatedBranch> branches,
+            std::span<const float> x, uint32_t dim, BranchBuffers& buffers,
+            const CancelFlag* cancel) {
+    const auto x_rows = static_cast<uint32_t>(x.size() / dim);
+    const uint32_t rows = plan(branches, x_rows, buffers);
+    buffers.all.begin(x_rows, dim);
+    buffers.jobs.clear();
+    bool any_takes_all = false;
+    for (size_t i = 0; i < branches.size(); ++i) {
+        const GatedBranch& branch = branches[i];
+        const Plan& p = buffers.plans[i];
+        MatmulInput& input = p.all ? buffers.all : buffers.gathered[i];
+        any_takes_all |= p.all;
+        if (!p.all) input.begin(p.tokens, dim);
+        const size_t width = branch.gate->rows();
+        buffers.jobs.push_back(
+            {branch.gate, input.want(branch.gate->type()), buffers.gate.data() + p.offset, width});
+        buffers.jobs.push_back(
+            {branch.up, input.want(branch.up->type()), buffers.up.data() + p.offset, width});
+    }
+    if (any_takes_all)
+        for_rows(pool, x_rows, dim, [&](uint32_t row) {
+            buffers.all.fill_row(kernels, row, x.data() + size_t{row} * dim);
+        });
+    for_rows(pool, rows, dim, [&](uint32_t row) {
+        const size_t i = branch_of(buffers.plans, row);
+        const Plan& p = buffers.plans[i];
+        if (p.all) return;
+        const uint32_t token = row - p.first_row;
+        buffers.gathered[i].fill_row(kernels, token,
+                                     x.data() + size_t{branches[i].rows[token]} * dim);
+    });
+    matmul(kernels, pool, buffers.jobs, cancel);
+}
 
 }  // namespace
 
@@ -72,54 +133,32 @@ void Routing::assign(const Router& router, std::span<const float> probabilities)
 void gated_branches(const Kernels& kernels, Pool& pool, std::span<const GatedBranch> branches,
                     GateFunction function, std::span<const float> x, uint32_t dim,
                     BranchBuffers& buffers, const CancelFlag* cancel) {
-    const auto total_rows = static_cast<uint32_t>(x.size() / dim);
-    buffers.gathered.resize(std::max(buffers.gathered.size(), branches.size()));
-    buffers.gated.resize(std::max(buffers.gated.size(), branches.size()));
-    std::vector<BranchPlan> plans;
-    size_t floats = 0;
-    for (const GatedBranch& branch : branches) {
-        const auto rows = static_cast<uint32_t>(branch.rows.size());
-        plans.push_back({branch.rows.empty() ? total_rows : rows, floats});
-        floats += size_t{plans.back().tokens} * branch.gate->rows();
-    }
-    buffers.gate.resize(std::max(buffers.gate.size(), floats));
-    buffers.up.resize(std::max(buffers.up.size(), floats));
+    expand(kernels, pool, branches, x, dim, buffers, cancel);
 
-    buffers.all.assign(x.data(), dim, total_rows, dim);
-    buffers.jobs.clear();
-    for (size_t i = 0; i < branches.size(); ++i) {
-        const GatedBranch& branch = branches[i];
-        MatmulInput* input = &buffers.all;
-        // As many rows as x has, ascending, are all of them: a decode step gathers nothing.
-        if (plans[i].tokens != total_rows) {
-            input = &buffers.gathered[i];
-            input->assign(x.data(), dim, plans[i].tokens, dim, branch.rows);
-        }
-        float* gate = buffers.gate.data() + plans[i].offset;
-        float* up = buffers.up.data() + plans[i].offset;
-        const size_t width = branch.gate->rows();
-        buffers.jobs.push_back({branch.gate, input->as(kernels, branch.gate->type()), gate, width});
-        buffers.jobs.push_back({branch.up, input->as(kernels, branch.up->type()), up, width});
-    }
-    matmul(kernels, pool, buffers.jobs, cancel);
-
-    const auto gate_kernel =
+    const auto apply =
         function == GateFunction::silu ? kernels.vector->silu_gate : kernels.vector->gelu_gate;
     buffers.jobs.clear();
+    uint32_t rows = 0;
+    size_t floats = 0;
     for (size_t i = 0; i < branches.size(); ++i) {
         const GatedBranch& branch = branches[i];
-        const uint32_t width = branch.gate->rows();
-        float* gate = buffers.gate.data() + plans[i].offset;
-        const float* up = buffers.up.data() + plans[i].offset;
-        for_rows(pool, plans[i].tokens, size_t{4} * width, [&](uint32_t row) {
-            const size_t at = size_t{row} * width;
-            gate_kernel(gate + at, up + at, width, gate + at);
-        });
-        MatmulInput& gated = buffers.gated[i];
-        gated.assign(gate, width, plans[i].tokens, width);
+        const Plan& p = buffers.plans[i];
+        buffers.gated[i].begin(p.tokens, branch.down->cols());
         buffers.jobs.push_back(
-            {branch.down, gated.as(kernels, branch.down->type()), branch.out, dim});
+            {branch.down, buffers.gated[i].want(branch.down->type()), branch.out, dim});
+        rows += p.tokens;
+        floats += size_t{p.tokens} * branch.down->cols();
     }
+    // An activation costs about as much as four plain elements.
+    for_rows(pool, rows, 4 * floats / std::max(rows, 1U), [&](uint32_t row) {
+        const size_t i = branch_of(buffers.plans, row);
+        const Plan& p = buffers.plans[i];
+        const uint32_t width = branches[i].down->cols();
+        const uint32_t token = row - p.first_row;
+        float* gate = buffers.gate.data() + p.offset + size_t{token} * width;
+        apply(gate, buffers.up.data() + p.offset + size_t{token} * width, width, gate);
+        buffers.gated[i].fill_row(kernels, token, gate);
+    });
     matmul(kernels, pool, buffers.jobs, cancel);
 }
 

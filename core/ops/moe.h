@@ -56,9 +56,17 @@ struct GatedBranch {
 
 // Memory of gated_branches, reused between calls.
 struct BranchBuffers {
+    // A branch's rows in the list of all branches' rows, and its part of `gate` and `up`.
+    struct Plan {
+        uint32_t tokens = 0;
+        uint32_t first_row = 0;
+        size_t offset = 0;  // floats
+        bool all = false;   // takes every row of x, in order
+    };
+    std::vector<Plan> plans;
     MatmulInput all;                    // every row of x, shared by the branches that take them
-    std::vector<MatmulInput> gathered;  // the branch's rows of x
-    std::vector<MatmulInput> gated;     // the branch's gate * up, as input of its down product
+    std::vector<MatmulInput> gathered;  // the rows of x of the others
+    std::vector<MatmulInput> gated;     // activation(gate) * up, as input of the down products
     std::vector<float> gate;            // [branches, rows, width], one branch after the other
     std::vector<float> up;
     std::vector<MatmulJob> jobs;
