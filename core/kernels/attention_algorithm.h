@@ -9,12 +9,20 @@
 
 #include "core/kernels/vector_algorithms.h"
 
+inline Lanes load_values(const float* p) {
+    return Lanes::load(p);
+}
+inline Lanes load_values(const uint16_t* p) {
+    return Lanes::load_half(p);
+}
+
 // C[r][n] += sum over k of A[r][k] B[k][n], k ascending, one fma each: R rows by N vectors kept in
-// registers. Strides in floats.
+// registers. Strides in elements.
+template <class Value>
 struct Product {
     const float* a;  // [rows][depth]
     size_t a_stride;
-    const float* b;  // [depth][vectors * 16]
+    const Value* b;  // [depth][vectors * 16], floats or halves
     size_t b_stride;
     float* c;  // [rows][vectors * 16]
     size_t c_stride;
@@ -22,13 +30,13 @@ struct Product {
 };
 
 // The pragmas: without full unrolling GCC keeps `total` in memory.
-template <uint32_t R, uint32_t N>
-inline void accumulate_tile(const Product& p, uint32_t row, uint32_t vector) {
+template <uint32_t R, uint32_t N, class Value>
+inline void accumulate_tile(const Product<Value>& p, uint32_t row, uint32_t vector) {
     const size_t a_stride = p.a_stride;
     const size_t b_stride = p.b_stride;
     const size_t c_stride = p.c_stride;
     const float* a = p.a + row * a_stride;
-    const float* b = p.b + vector * kLanes;
+    const Value* b = p.b + vector * kLanes;
     float* c = p.c + row * c_stride + vector * kLanes;
     Lanes total[R][N];
 #pragma GCC unroll 4
@@ -40,7 +48,7 @@ inline void accumulate_tile(const Product& p, uint32_t row, uint32_t vector) {
         Lanes values[N];
 #pragma GCC unroll 4
         for (uint32_t n = 0; n < N; ++n)
-            values[n] = Lanes::load(b + k * b_stride + n * kLanes);
+            values[n] = load_values(b + k * b_stride + n * kLanes);
 #pragma GCC unroll 4
         for (uint32_t r = 0; r < R; ++r) {
             const Lanes factor = Lanes::broadcast(a[r * a_stride + k]);
@@ -56,8 +64,8 @@ inline void accumulate_tile(const Product& p, uint32_t row, uint32_t vector) {
             total[r][n].store(c + r * c_stride + n * kLanes);
 }
 
-template <uint32_t R>
-inline void accumulate_rows(const Product& p, uint32_t row, uint32_t vectors) {
+template <uint32_t R, class Value>
+inline void accumulate_rows(const Product<Value>& p, uint32_t row, uint32_t vectors) {
     uint32_t vector = 0;
     for (; vector + Lanes::kTileVectors <= vectors; vector += Lanes::kTileVectors)
         accumulate_tile<R, Lanes::kTileVectors>(p, row, vector);
@@ -65,7 +73,8 @@ inline void accumulate_rows(const Product& p, uint32_t row, uint32_t vectors) {
         accumulate_tile<R, 1>(p, row, vector);
 }
 
-inline void accumulate(const Product& p, uint32_t rows, uint32_t vectors) {
+template <class Value>
+inline void accumulate(const Product<Value>& p, uint32_t rows, uint32_t vectors) {
     uint32_t row = 0;
     for (; row + Lanes::kTileRows <= rows; row += Lanes::kTileRows)
         accumulate_rows<Lanes::kTileRows>(p, row, vectors);
@@ -223,8 +232,9 @@ inline void merge_page(const AttentionTask& task, const AttentionState& s, uint3
 
 // total[row] += p[key] * V[key] over the row's own keys, ascending. Rows of the same query see the
 // same keys and share the loads of V; a V row that a query does not see is never multiplied.
-inline void add_values(const AttentionTask& task, const AttentionState& s, const float* v,
-                       uint32_t page_begin, KeyRange rows) {
+template <class Value>
+void add_values(const AttentionTask& task, const AttentionState& s, const Value* v,
+                uint32_t page_begin, KeyRange rows) {
     for (uint32_t row = rows.begin; row < rows.end;) {
         const KeyRange keys = keys_in_page(task, row, page_begin);
         uint32_t end = row + 1;
@@ -233,47 +243,72 @@ inline void add_values(const AttentionTask& task, const AttentionState& s, const
             if (next.begin != keys.begin || next.end != keys.end) break;
             ++end;
         }
-        accumulate({.a = s.scores + size_t{row} * kPagePositions + keys.begin,
-                    .a_stride = kPagePositions,
-                    .b = v + size_t{keys.begin} * s.padded,
-                    .b_stride = s.padded,
-                    .c = s.total + size_t{row} * s.padded,
-                    .c_stride = s.padded,
-                    .depth = keys.end - keys.begin},
-                   end - row, s.padded / kLanes);
+        accumulate<Value>({.a = s.scores + size_t{row} * kPagePositions + keys.begin,
+                           .a_stride = kPagePositions,
+                           .b = v + size_t{keys.begin} * s.padded,
+                           .b_stride = s.padded,
+                           .c = s.total + size_t{row} * s.padded,
+                           .c_stride = s.padded,
+                           .depth = keys.end - keys.begin},
+                          end - row, s.padded / kLanes);
         row = end;
     }
 }
 
-inline void attend_page(const AttentionTask& task, const AttentionState& s, uint32_t page) {
-    const uint32_t page_begin = page * kPagePositions;
-    // Rows are ordered by position, so those that see a key of this page are consecutive.
+// Scores of rows [rows.begin, rows.end) against the page's keys.
+template <class Value>
+void score_page(const AttentionTask& task, const AttentionState& s, const Value* k, KeyRange rows,
+                uint32_t vectors) {
+    float* scores = s.scores + size_t{rows.begin} * kPagePositions;
+    for (uint32_t row = 0; row < rows.end - rows.begin; ++row)
+        for (uint32_t i = 0; i < vectors * kLanes; i += kLanes)
+            Lanes::broadcast(0.0F).store(scores + size_t{row} * kPagePositions + i);
+    accumulate<Value>({.a = s.q + size_t{rows.begin} * s.padded,
+                       .a_stride = s.padded,
+                       .b = k,
+                       .b_stride = kPagePositions,
+                       .c = scores,
+                       .c_stride = kPagePositions,
+                       .depth = task.head_dim},
+                      rows.end - rows.begin, vectors);
+}
+
+// The rows that see a key of a page: consecutive, since rows are ordered by position.
+inline KeyRange rows_in_page(const AttentionTask& task, const AttentionState& s,
+                             uint32_t page_begin) {
     KeyRange rows = {0, s.rows};
     while (rows.begin < rows.end && keys_in_page(task, rows.begin, page_begin).end == 0)
         ++rows.begin;
     while (rows.end > rows.begin && keys_in_page(task, rows.end - 1, page_begin).end == 0)
         --rows.end;
-    if (rows.begin == rows.end) return;
+    return rows;
+}
 
+inline void attend_page(const AttentionTask& task, const AttentionState& s, uint32_t page) {
+    const uint32_t page_begin = page * kPagePositions;
+    const KeyRange rows = rows_in_page(task, s, page_begin);
+    if (rows.begin == rows.end) return;
     const uint32_t first = keys_in_page(task, rows.begin, page_begin).begin;
     const uint32_t last = keys_in_page(task, rows.end - 1, page_begin).end;
     const uint32_t vectors = (last + kLanes - 1) / kLanes;
-    const float* k = unpack_k(task, task.pages[page] + task.k_offset, vectors, s.values);
-    for (uint32_t row = rows.begin; row < rows.end; ++row)
-        for (uint32_t i = 0; i < vectors * kLanes; ++i)
-            s.scores[size_t{row} * kPagePositions + i] = 0.0F;
-    accumulate({.a = s.q + size_t{rows.begin} * s.padded,
-                .a_stride = s.padded,
-                .b = k,
-                .b_stride = kPagePositions,
-                .c = s.scores + size_t{rows.begin} * kPagePositions,
-                .c_stride = kPagePositions,
-                .depth = task.head_dim},
-               rows.end - rows.begin, vectors);
+    const std::byte* k = task.pages[page] + task.k_offset;
+    const std::byte* v = task.pages[page] + task.v_offset;
+    // With few rows halves are converted where they are used, which is exact and so makes no
+    // difference to the bits; many rows share one unpacked copy.
+    const bool direct = task.type == KvType::f16 && rows.end - rows.begin <= Lanes::kTileRows;
+
+    if (direct) {
+        score_page(task, s, reinterpret_cast<const uint16_t*>(k), rows, vectors);
+    } else {
+        score_page(task, s, unpack_k(task, k, vectors, s.values), rows, vectors);
+    }
     for (uint32_t row = rows.begin; row < rows.end; ++row)
         merge_page(task, s, row, keys_in_page(task, row, page_begin), vectors);
-    const float* v = unpack_v(task, task.pages[page] + task.v_offset, first, last, s.values);
-    add_values(task, s, v, page_begin, rows);
+    if (direct) {
+        add_values(task, s, reinterpret_cast<const uint16_t*>(v), page_begin, rows);
+    } else {
+        add_values(task, s, unpack_v(task, v, first, last, s.values), page_begin, rows);
+    }
 }
 
 void attention(const AttentionTask& task) {
