@@ -1,9 +1,13 @@
-// Pages are single allocations kept on a free list: a page of a real model is megabytes, so the
-// allocator's own bookkeeping does not show.
+// Pages are cut from slabs on huge pages and kept on a free list. Attention at depth walks all of
+// K and V once per token; with 4 KB pages its TLB misses cost 12 % (docs/decisions/020).
 #include "core/kv/page_pool.h"
 
+#include <sys/mman.h>
+
+#include <algorithm>
 #include <cstdlib>
 #include <string>
+#include <utility>
 
 #include "core/base/error.h"
 
@@ -11,6 +15,13 @@ namespace core {
 namespace {
 
 constexpr size_t kPageAlignment = 64;
+constexpr size_t kHugePage = size_t{2} << 20;
+// Large enough that the part of its last huge page that no page uses does not matter.
+constexpr size_t kSlabBytes = size_t{16} << 20;
+
+size_t round_up(size_t value, size_t multiple) {
+    return (value + multiple - 1) / multiple * multiple;
+}
 
 struct KvTypeName {
     KvType type;
@@ -65,18 +76,42 @@ uint32_t PageLayout::head_dim(uint32_t layer) const {
 
 // Pages hold a reference to the arena, so that a sequence may outlive its pool.
 struct PagePool::Arena {
-    size_t page_bytes = 0;
-    uint64_t budget_bytes = 0;
+    size_t page_bytes = 0;  // a multiple of kPageAlignment
+    uint64_t budget_pages = 0;
     uint64_t allocated = 0;  // pages, free ones included
     std::vector<std::byte*> free;
+    std::vector<std::byte*> slabs;
 
-    Arena(size_t bytes, uint64_t budget) : page_bytes(bytes), budget_bytes(budget) {}
+    Arena(size_t bytes, uint64_t budget_bytes)
+        : page_bytes(bytes), budget_pages(bytes == 0 ? 0 : budget_bytes / bytes) {}
     ~Arena() {
-        for (std::byte* data : free)
-            std::free(data);
+        for (std::byte* slab : slabs)
+            std::free(slab);
     }
     Arena(const Arena&) = delete;
     Arena& operator=(const Arena&) = delete;
+
+    // Adds free pages; false when the system has no memory.
+    // REQUIRES: allocated < budget_pages.
+    bool grow() {
+        const uint64_t pages =
+            std::clamp<uint64_t>(kSlabBytes / page_bytes, 1, budget_pages - allocated);
+        const size_t bytes = pages * page_bytes;
+        const size_t alignment = bytes < kHugePage ? kPageAlignment : kHugePage;
+        // The free list never grows when a page comes back, so that a release cannot throw.
+        free.reserve(allocated + pages);
+        slabs.reserve(slabs.size() + 1);
+        auto* slab =
+            static_cast<std::byte*>(std::aligned_alloc(alignment, round_up(bytes, alignment)));
+        if (slab == nullptr) return false;
+        if (alignment == kHugePage)
+            (void)madvise(slab, round_up(bytes, alignment), MADV_HUGEPAGE);  // a wish, not a need
+        slabs.push_back(slab);
+        allocated += pages;
+        for (uint64_t page = pages; page-- > 0;)
+            free.push_back(slab + page * page_bytes);
+        return true;
+    }
 };
 
 PagePool::PagePool(PageLayout layout, uint64_t budget_bytes)
@@ -88,23 +123,18 @@ PagePool::~PagePool() = default;
 PageRef PagePool::allocate() {
     Arena& arena = *arena_;
     if (arena.free.empty()) {
-        if ((arena.allocated + 1) * arena.page_bytes > arena.budget_bytes) {
+        constexpr const char* kAdvice = "use a shorter context or --kv q8";
+        if (arena.allocated == arena.budget_pages) {
             throw Error(ErrorKind::memory, "KV cache",
-                        "the budget of " + megabytes(arena.budget_bytes) + " MB is spent",
-                        "use a shorter context or --kv q8");
+                        "its budget of " + megabytes(arena.budget_pages * arena.page_bytes) +
+                            " MB is spent",
+                        kAdvice);
         }
-        // The free list never grows when a page comes back, so that a release cannot throw.
-        arena.free.reserve(arena.allocated + 1);
-        const size_t bytes =
-            (arena.page_bytes + kPageAlignment - 1) / kPageAlignment * kPageAlignment;
-        auto* data = static_cast<std::byte*>(std::aligned_alloc(kPageAlignment, bytes));
-        if (data == nullptr) {
+        if (!arena.grow()) {
             throw Error(ErrorKind::memory, "KV cache",
-                        "no memory for another page of " + megabytes(bytes) + " MB",
-                        "use a shorter context or --kv q8");
+                        "no memory for another page of " + megabytes(arena.page_bytes) + " MB",
+                        kAdvice);
         }
-        arena.free.push_back(data);
-        ++arena.allocated;
     }
     auto page = std::make_unique<Page>(Page{arena.free.back()});
     arena.free.pop_back();
