@@ -190,6 +190,7 @@ struct Spread {
 template <class Quantity>
 Spread spread_of(const std::vector<Repetition>& repetitions, Quantity quantity) {
     std::vector<double> values;
+    values.reserve(repetitions.size());
     for (const Repetition& repetition : repetitions) {
         values.push_back(quantity(repetition));
     }

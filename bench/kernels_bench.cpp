@@ -8,10 +8,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <map>
 #include <random>
 #include <string>
-#include <tuple>
 #include <vector>
 
 #include <benchmark/benchmark.h>
@@ -128,34 +126,34 @@ void register_products(const core::Kernels& kernels, DType type) {
     add("prefill/few", 11008, 2048, 128);
 }
 
+void time_read(benchmark::State& state) {
+    core::ReadProbe probe(core::select_kernels(), pool());
+    double total = 0;
+    for (auto _ : state) {
+        total += probe.measure(0.3);
+    }
+    state.counters["bytes/s"] = total / static_cast<double>(state.iterations());
+}
+
+// The tier is an argument: an index into all_kernels().
+void time_int8_peak(benchmark::State& state) {
+    const auto tier = static_cast<size_t>(state.range(0));
+    if (tier >= core::all_kernels().size()) return state.SkipWithError("not on this CPU");
+    const core::Kernels& kernels = *core::all_kernels()[tier];
+    double total = 0;
+    for (auto _ : state) {
+        total += core::measure_int8_peak(kernels, pool(), 0.2);
+    }
+    state.SetLabel(std::string(kernels.name));
+    state.counters["ops/s"] = total / static_cast<double>(state.iterations());
+}
+
+BENCHMARK(time_read)->Name("read")->UseRealTime()->Iterations(3);
+BENCHMARK(time_int8_peak)->Name("int8_peak")->DenseRange(0, 2)->UseRealTime()->Iterations(3);
+
 }  // namespace
 
 int main(int argc, char** argv) {
-    benchmark::RegisterBenchmark("read",
-                                 [](benchmark::State& state) {
-                                     core::ReadProbe probe(core::select_kernels(), pool());
-                                     double total = 0;
-                                     for (auto _ : state) {
-                                         total += probe.measure(0.3);
-                                     }
-                                     state.counters["bytes/s"] =
-                                         total / static_cast<double>(state.iterations());
-                                 })
-        ->UseRealTime()
-        ->Iterations(3);
-    for (const core::Kernels* kernels : core::all_kernels()) {
-        benchmark::RegisterBenchmark(
-            ("int8_peak/" + std::string(kernels->name)).c_str(),
-            [kernels](benchmark::State& state) {
-                double total = 0;
-                for (auto _ : state) {
-                    total += core::measure_int8_peak(*kernels, pool(), 0.2);
-                }
-                state.counters["ops/s"] = total / static_cast<double>(state.iterations());
-            })
-            ->UseRealTime()
-            ->Iterations(3);
-    }
     for (const core::Kernels* kernels : core::all_kernels()) {
         for (DType type : kTypes) {
             register_products(*kernels, type);

@@ -348,6 +348,11 @@ void quantize(const float* x, uint32_t n, int8_t* values, float* scales, int32_t
 
 // ---- Probes
 
+// The compiler must believe that *value is read and changed here, or it folds the loops below.
+void keep(__m256i* value) {
+    __asm__ volatile("" : : "r"(value) : "memory");
+}
+
 uint32_t read_memory(const std::byte* data, size_t bytes) {
     __m256i sum[4] = {};
     for (size_t i = 0; i + 128 <= bytes; i += 128) {
@@ -373,7 +378,7 @@ uint64_t int8_work(uint64_t rounds) {
     for (uint64_t i = 0; i < rounds; ++i) {
 #pragma GCC unroll 8
         for (int c = 0; c < kChains; ++c) {
-            __asm__ volatile("" : "+x"(w), "+x"(x));  // or the compiler computes it once
+            keep(&x);  // each chain multiplies for itself
             const __m256i pairs = _mm256_maddubs_epi16(w, x);
             sum[c] = _mm256_add_epi32(sum[c], _mm256_madd_epi16(pairs, ones));
         }
@@ -382,7 +387,7 @@ uint64_t int8_work(uint64_t rounds) {
     for (int c = 1; c < kChains; ++c) {
         all = _mm256_add_epi32(all, sum[c]);
     }
-    __asm__ volatile("" : : "x"(all));
+    keep(&all);
     return rounds * kChains * 32 * 2;
 }
 

@@ -342,6 +342,11 @@ void quantize(const float* x, uint32_t n, int8_t* values, float* scales, int32_t
 
 // ---- Probes
 
+// The compiler must believe that *value is read and changed here, or it folds the loops below.
+void keep(__m512i* value) {
+    __asm__ volatile("" : : "r"(value) : "memory");
+}
+
 uint32_t read_memory(const std::byte* data, size_t bytes) {
     __m512i sum[4] = {};
     size_t i = 0;
@@ -364,7 +369,8 @@ uint64_t int8_work(uint64_t rounds) {
     __m512i w = _mm512_set1_epi8(3);
     __m512i x = _mm512_set1_epi8(5);
     for (uint64_t i = 0; i < rounds; ++i) {
-        __asm__ volatile("" : "+v"(w), "+v"(x));  // or the compiler folds the loop
+        keep(&w);
+        keep(&x);
 #pragma GCC unroll 16
         for (int c = 0; c < kChains; ++c) {
             sum[c] = _mm512_dpbusd_epi32(sum[c], w, x);
@@ -374,7 +380,7 @@ uint64_t int8_work(uint64_t rounds) {
     for (int c = 1; c < kChains; ++c) {
         all = _mm512_add_epi32(all, sum[c]);
     }
-    __asm__ volatile("" : : "v"(all));
+    keep(&all);
     return rounds * kChains * 64 * 2;
 }
 
