@@ -31,7 +31,7 @@ constexpr std::string_view kSystemTexts[] = {
 };
 
 struct Span {
-    std::string text;
+    std::string text = {};
     bool light = false;      // not the assistant's own words
     bool separator = false;  // the control token instead of `text`
 };
@@ -227,7 +227,7 @@ void train_vocabulary(std::istream& records, const VocabularyOptions& options) {
         // meaning.
         {"user_defined_symbols", "\n,\n\n,Human:,Assistant:,System:"},
         {"num_threads", "2"},
-        {"minloglevel", "1"},
+        {"minloglevel", "2"},
     };
     const auto status = sentencepiece::SentencePieceTrainer::Train(settings, &lines);
     if (!status.ok())

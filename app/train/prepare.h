@@ -43,8 +43,8 @@ void train_vocabulary(std::istream& records, const VocabularyOptions& options);
 struct PrepareOptions {
     std::string vocabulary;  // a .model file
     std::vector<MixtureRule> rules;
-    std::string source_prefix;  // when not empty, only sources that start with it
-    double system_share = 0.0;  // share of chats that get a system turn
+    std::string source_prefix = {};  // when not empty, only sources that start with it
+    double system_share = 0.0;       // share of chats that get a system turn
     uint64_t seed = 1;
 };
 
