@@ -20,7 +20,7 @@
 
 #include "app/chat_app.h"
 #include "app/control.h"
-#include "core/base/error.h"
+#include "core/base/priority.h"
 #include "ui/curses_terminal.h"
 
 namespace app {
@@ -242,6 +242,7 @@ void block_chat_signals() {
 
 int run_chat(const ChatOptions& options, chat::Channel& channel) {
     block_chat_signals();
+    core::wake_promptly();
     std::string farewell;
     int status = 0;
     {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "bench/pty_chat.h"
+#include "core/base/priority.h"
 
 namespace {
 
@@ -56,6 +57,7 @@ int main(int argc, char** argv) {
         std::fprintf(stderr, "usage: cancel_latency BINARY MODEL COUNT [OPTIONS...]\n");
         return 2;
     }
+    core::wake_promptly();  // the measuring device must not be what is slow
     try {
         return measure(argv[1], argv[2], std::atoi(argv[3]), {argv + 4, argv + argc});
     } catch (const std::exception& error) {

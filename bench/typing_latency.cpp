@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "bench/pty_chat.h"
+#include "core/base/priority.h"
 
 namespace {
 
@@ -70,6 +71,7 @@ int main(int argc, char** argv) {
         std::fprintf(stderr, "usage: typing_latency BINARY MODEL COUNT [OPTIONS...]\n");
         return 2;
     }
+    core::wake_promptly();  // the measuring device must not be what is slow
     try {
         return measure(argv[1], argv[2], std::atoi(argv[3]), {argv + 4, argv + argc});
     } catch (const std::exception& error) {
