@@ -270,7 +270,8 @@ void ChatApp::interrupt(TimePoint now) {
 }
 
 void ChatApp::end_of_input() {
-    if (session_.queue().empty() || quit_confirmed_) return quit(0);
+    if (session_.queue().empty() || quit_confirmed_)
+        return quit(session_.load_failure() ? session_.load_failure()->exit_code : 0);
     quit_confirmed_ = true;
     toast(std::to_string(session_.queue().size()) + " prompts wait; once more to quit", now_);
 }
@@ -372,6 +373,7 @@ bool ChatApp::draw(TimePoint now) {
 
 std::string ChatApp::farewell() const {
     constexpr size_t kRows = 10;
+    if (session_.load_failure()) return core::sanitize(session_.load_failure()->sentence) + "\n";
     const chat::Conversation& conversation = session_.conversation();
     const chat::TurnId answer = conversation.last_answer();
     if (answer == 0 || conversation.turn(answer).text.empty()) return {};

@@ -156,6 +156,7 @@ void ChatSession::on(const chat::ModelReady& ready, TimePoint now) {
     if (!loading_ || ready.id != loading_->id) return;
     loading_.reset();
     model_ = ready;
+    load_failure_.reset();
     model_->name = core::sanitize(ready.name);
     context_used_ = 0;
     send_next(now);
@@ -242,7 +243,10 @@ void ChatSession::on(const chat::Failed& failed, TimePoint now) {
                        : "Loading stopped. /model PATH loads a model.");
         } else {
             say(failed.sentence, true);
-            if (!model_) say("No model is loaded. /model PATH loads one.");
+            if (!model_) {
+                load_failure_ = failed;
+                say("No model is loaded. /model PATH loads one.");
+            }
         }
         send_next(now);
     }

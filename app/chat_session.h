@@ -79,6 +79,8 @@ class ChatSession {
     const chat::Sampling& sampling() const { return options_.sampling; }
     bool fixed_seed() const { return options_.fixed_seed; }
     const std::optional<chat::ModelReady>& model() const { return model_; }
+    // Why there is no model, when the last load has failed and none was there before.
+    const std::optional<chat::Failed>& load_failure() const { return load_failure_; }
     // Of loading or reading, where that is what happens.
     const chat::Progress& progress() const { return progress_; }
     // Units of progress per second, 0 while unknown.
@@ -131,6 +133,7 @@ class ChatSession {
     uint64_t last_notice_ = 0;
     std::deque<std::string> queue_;
     std::optional<chat::ModelReady> model_;
+    std::optional<chat::Failed> load_failure_;
     std::optional<Running> running_;
     std::optional<Loading> loading_;
     std::map<chat::RequestId, Update> updates_;

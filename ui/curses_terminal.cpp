@@ -222,6 +222,9 @@ CursesTerminal::CursesTerminal() : impl_(std::make_unique<Impl>()) {
 }
 
 CursesTerminal::~CursesTerminal() {
+    // When the supervisor was killed we are in the background by now, where restoring the modes
+    // would stop us instead; nobody else is left to do it.
+    std::signal(SIGTTOU, SIG_IGN);
     endwin();
     write_all(kPasteOff);
     write_all(kWheelOff);

@@ -133,14 +133,16 @@ Scheduler& Engine::Impl::loaded() {
     return *scheduler;
 }
 
-// The model in use goes first: two at once rarely fit. When the new one fails there is none.
+// The model in use stays until the new one is there, where both fit.
 void Engine::Impl::handle(chat::Channel& channel, chat::LoadModel& request) {
     using Clock = std::chrono::steady_clock;
     const auto start = Clock::now();
     auto told = start - kProgressInterval;
     if (scheduler) scheduler->cancel();
-    scheduler.reset();
-    model.reset();
+    const auto let_go = [&] {
+        scheduler.reset();
+        model.reset();
+    };
     const auto progress = [&](uint64_t done, uint64_t total) {
         if (Clock::now() - told < kProgressInterval && done != total) return;
         told = Clock::now();
@@ -148,8 +150,16 @@ void Engine::Impl::handle(chat::Channel& channel, chat::LoadModel& request) {
             .id = request.id, .phase = chat::Phase::loading, .done = done, .total = total});
     };
     chat::ModelReady ready{.id = request.id};
-    model.emplace(load_served_model(
-        request, {.kernels = &kernels, .pool = &pool, .progress = progress}, ready));
+    ServedModel next = load_served_model(
+        request,
+        {.kernels = &kernels,
+         .pool = &pool,
+         .progress = progress,
+         .reclaimable_bytes = model ? model->weight_bytes + model->pages->bytes_in_use() : 0,
+         .make_room = let_go},
+        ready);
+    let_go();
+    model.emplace(std::move(next));
     scheduler.emplace(*model, options.prefill_chunk);
     ready.seconds = std::chrono::duration<double>(Clock::now() - start).count();
     channel.emit(std::move(ready));

@@ -122,8 +122,11 @@ ServedModel load_served_model(const chat::LoadModel& request, const LoadEnvironm
 
     const PageLayout layout = page_layout(config, kv_type(request.kv_type));
     const uint64_t weights = weight_bytes(*file);
-    const uint64_t available = available_memory();
+    const uint64_t beside = available_memory();
+    const uint64_t available = beside + environment.reclaimable_bytes;
     const uint32_t context = choose_context(request, config, layout, weights, available);
+    if (environment.make_room && weights + context_bytes(layout, context) + kScratchBytes > beside)
+        environment.make_room();
 
     auto model = Model::load(*file, *environment.kernels, *environment.pool,
                              {.progress = environment.progress, .cancel = request.cancel.get()});

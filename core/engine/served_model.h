@@ -39,6 +39,10 @@ struct LoadEnvironment {
     const Kernels* kernels = nullptr;
     Pool* pool = nullptr;
     LoadProgress progress;
+    // The model in use: what its going would free, and the way to let it go. It goes only when the
+    // new one does not fit beside it, and after everything that is cheap to check has been checked.
+    uint64_t reclaimable_bytes = 0;
+    std::function<void()> make_room = {};
 };
 
 // Opens, checks against the memory at hand and loads. `ready` gets everything but id and seconds.

@@ -251,8 +251,11 @@ TEST_F(ChatInTmux, CtrlDOnAnEmptyLineQuitsWithSuccess) {
 
 TEST_F(ChatInTmux, AMissingModelIsOneSentenceAndExitStatusFour) {
     start("-m " + (home_ / "nothing.gguf").string(), "; echo status=$?");
+    see("nothing.gguf: no such file");
+    see("no model");
+    terminal_->keys({"C-d"});
     see("status=4");
-    see("nothing.gguf");
+    expect_sane_terminal();
 }
 
 TEST_F(ChatInTmux, TheChatSurvivesAModelThatCannotBeLoaded) {

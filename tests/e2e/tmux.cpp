@@ -101,10 +101,12 @@ std::vector<int> Tmux::processes(const std::string& name) const {
     std::istringstream all(output_of({"ps", "-e", "-o", "pid=,ppid=,comm="}));
     std::map<int, int> parent_of;
     std::vector<int> named;
-    int pid = 0;
-    int parent = 0;
-    std::string comm;
-    while (all >> pid >> parent >> comm) {
+    for (std::string line; std::getline(all, line);) {
+        std::istringstream fields(line);
+        int pid = 0;
+        int parent = 0;
+        std::string comm;  // up to the first space: "tmux: server" has one
+        fields >> pid >> parent >> comm;
         parent_of[pid] = parent;
         if (comm == name) named.push_back(pid);
     }
