@@ -233,8 +233,8 @@ inline void merge_page(const AttentionTask& task, const AttentionState& s, uint3
 // total[row] += p[key] * V[key] over the row's own keys, ascending. Rows of the same query see the
 // same keys and share the loads of V; a V row that a query does not see is never multiplied.
 template <class Value>
-void add_values(const AttentionTask& task, const AttentionState& s, const Value* v,
-                uint32_t page_begin, KeyRange rows) {
+inline void add_values(const AttentionTask& task, const AttentionState& s, const Value* v,
+                       uint32_t page_begin, KeyRange rows) {
     for (uint32_t row = rows.begin; row < rows.end;) {
         const KeyRange keys = keys_in_page(task, row, page_begin);
         uint32_t end = row + 1;
@@ -257,8 +257,8 @@ void add_values(const AttentionTask& task, const AttentionState& s, const Value*
 
 // Scores of rows [rows.begin, rows.end) against the page's keys.
 template <class Value>
-void score_page(const AttentionTask& task, const AttentionState& s, const Value* k, KeyRange rows,
-                uint32_t vectors) {
+inline void score_page(const AttentionTask& task, const AttentionState& s, const Value* k,
+                       KeyRange rows, uint32_t vectors) {
     float* scores = s.scores + size_t{rows.begin} * kPagePositions;
     for (uint32_t row = 0; row < rows.end - rows.begin; ++row)
         for (uint32_t i = 0; i < vectors * kLanes; i += kLanes)
@@ -311,7 +311,7 @@ inline void attend_page(const AttentionTask& task, const AttentionState& s, uint
     }
 }
 
-void attention(const AttentionTask& task) {
+inline void attention(const AttentionTask& task) {
     const AttentionState s = begin_attention(task);
     const uint32_t last = query_position(task, s.rows - 1);
     const uint32_t first = first_key(task, task.position);
@@ -327,7 +327,7 @@ void attention(const AttentionTask& task) {
     }
 }
 
-constexpr VectorKernels kVectorKernels = {
+inline constexpr VectorKernels kVectorKernels = {
     .rms_norm = rms_norm,
     .add = add,
     .scale = scale,

@@ -6,7 +6,7 @@
 // Every step is one IEEE operation with a fixed order, and min, max and select treat NaN as
 // (a < b ? a : b) does; that is what makes the tiers equal bit by bit.
 
-constexpr uint32_t kLanes = 16;
+inline constexpr uint32_t kLanes = 16;
 
 inline uint32_t at_most(uint32_t value, uint32_t limit) {
     return value < limit ? value : limit;
@@ -63,7 +63,7 @@ inline Lanes gelu_tanh(Lanes x) {
     return x / (one + exp(x * inner * Lanes::broadcast(-1.5957691216057308F)));
 }
 
-void rms_norm(const float* x, const float* weight, float epsilon, uint32_t n, float* y) {
+inline void rms_norm(const float* x, const float* weight, float epsilon, uint32_t n, float* y) {
     Lanes squares = Lanes::broadcast(0.0F);
     for (uint32_t i = 0; i < n; i += kLanes) {
         const Lanes v = Lanes::load_first(x + i, n - i);
@@ -77,45 +77,45 @@ void rms_norm(const float* x, const float* weight, float epsilon, uint32_t n, fl
     }
 }
 
-void add(float* x, const float* y, uint32_t n) {
+inline void add(float* x, const float* y, uint32_t n) {
     for (uint32_t i = 0; i < n; i += kLanes)
         (Lanes::load_first(x + i, n - i) + Lanes::load_first(y + i, n - i))
             .store_first(x + i, n - i);
 }
 
-void scale(float* x, float factor, uint32_t n) {
+inline void scale(float* x, float factor, uint32_t n) {
     const Lanes f = Lanes::broadcast(factor);
     for (uint32_t i = 0; i < n; i += kLanes)
         (Lanes::load_first(x + i, n - i) * f).store_first(x + i, n - i);
 }
 
-void add_scaled(float* x, float w, const float* y, uint32_t n) {
+inline void add_scaled(float* x, float w, const float* y, uint32_t n) {
     const Lanes factor = Lanes::broadcast(w);
     for (uint32_t i = 0; i < n; i += kLanes)
         fma(factor, Lanes::load_first(y + i, n - i), Lanes::load_first(x + i, n - i))
             .store_first(x + i, n - i);
 }
 
-void softcap(float* x, float cap, uint32_t n) {
+inline void softcap(float* x, float cap, uint32_t n) {
     const Lanes limit = Lanes::broadcast(cap);
     const Lanes inverse = Lanes::broadcast(1.0F / cap);
     for (uint32_t i = 0; i < n; i += kLanes)
         (limit * tanh(Lanes::load_first(x + i, n - i) * inverse)).store_first(x + i, n - i);
 }
 
-void gelu_gate(const float* gate, const float* up, uint32_t n, float* y) {
+inline void gelu_gate(const float* gate, const float* up, uint32_t n, float* y) {
     for (uint32_t i = 0; i < n; i += kLanes)
         (gelu_tanh(Lanes::load_first(gate + i, n - i)) * Lanes::load_first(up + i, n - i))
             .store_first(y + i, n - i);
 }
 
-void silu_gate(const float* gate, const float* up, uint32_t n, float* y) {
+inline void silu_gate(const float* gate, const float* up, uint32_t n, float* y) {
     for (uint32_t i = 0; i < n; i += kLanes)
         (silu(Lanes::load_first(gate + i, n - i)) * Lanes::load_first(up + i, n - i))
             .store_first(y + i, n - i);
 }
 
-void softmax(float* x, uint32_t n) {
+inline void softmax(float* x, uint32_t n) {
     const Lanes lowest = Lanes::broadcast(-__builtin_inff());
     Lanes highest = lowest;
     for (uint32_t i = 0; i < n; i += kLanes)
@@ -132,14 +132,14 @@ void softmax(float* x, uint32_t n) {
         (Lanes::load_first(x + i, n - i) / divisor).store_first(x + i, n - i);
 }
 
-float dot(const float* a, const float* b, uint32_t n) {
+inline float dot(const float* a, const float* b, uint32_t n) {
     Lanes total = Lanes::broadcast(0.0F);
     for (uint32_t i = 0; i < n; i += kLanes)
         total = fma(Lanes::load_first(a + i, n - i), Lanes::load_first(b + i, n - i), total);
     return sum(total);
 }
 
-void rotate_half(float* x, const float* cos, const float* sin, uint32_t half) {
+inline void rotate_half(float* x, const float* cos, const float* sin, uint32_t half) {
     for (uint32_t i = 0; i < half; i += kLanes) {
         const uint32_t left = half - i;
         const Lanes c = Lanes::load_first(cos + i, left);
@@ -153,7 +153,7 @@ void rotate_half(float* x, const float* cos, const float* sin, uint32_t half) {
 
 // Plain floats in every tier: only Llama files pair neighbours, and the shuffles would not show
 // beside the products.
-void rotate_adjacent(float* x, const float* cos, const float* sin, uint32_t half) {
+inline void rotate_adjacent(float* x, const float* cos, const float* sin, uint32_t half) {
     for (uint32_t i = 0; i < half; ++i) {
         const float a = x[2 * i];
         const float b = x[2 * i + 1];
@@ -218,7 +218,7 @@ inline void store_kv_q8(const KvRow& kv) {
     }
 }
 
-void store_kv(const KvRow& kv) {
+inline void store_kv(const KvRow& kv) {
     switch (kv.type) {
         case KvType::f32: store_kv_f32(kv); break;
         case KvType::f16: store_kv_f16(kv); break;

@@ -24,6 +24,7 @@ ForwardPass::ForwardPass(const ForwardContext& context, std::span<const Slice> b
       vector_(*context.kernels.vector),
       pool_(context.pool),
       ws_(context.workspace),
+      expert_use_(context.expert_use),
       layout_(batch.front().sequence->layout()) {
     for (const Slice& slice : batch) {
         Part part;
@@ -259,9 +260,11 @@ void ForwardPass::route(uint32_t layer) {
             router_probabilities(vector_, router, normed, config_.dim,
                                  row_of(ws_.probabilities, row, spec.experts));
     });
-    if (spec.experts != 0)
-        ws_.routing.assign(router,
-                           std::span(ws_.probabilities).first(size_t{rows_} * spec.experts));
+    if (spec.experts == 0) return;
+    ws_.routing.assign(router, std::span(ws_.probabilities).first(size_t{rows_} * spec.experts));
+    if (expert_use_ == nullptr) return;
+    for (uint32_t e = 0; e < spec.experts; ++e)
+        expert_use_->counts[layer][e] += ws_.routing.begin[e + 1] - ws_.routing.begin[e];
 }
 
 void ForwardPass::run_branches(uint32_t layer) {
@@ -279,11 +282,12 @@ void ForwardPass::run_branches(uint32_t layer) {
         add(weights.experts[e], std::span(ws_.routing.rows).subspan(begin, count),
             row_of(ws_.expert_rows, begin, config_.dim));
     }
-    const GateFunction function =
-        spec.activation == Activation::silu ? GateFunction::silu : GateFunction::gelu_tanh;
-    gated_branches(kernels_, pool_, ws_.branches, function,
-                   std::span(ws_.normed).first(size_t{rows_} * config_.dim), config_.dim,
-                   ws_.branch_buffers, common_cancel());
+    const BranchInput input = {.x = std::span(ws_.normed).first(size_t{rows_} * config_.dim),
+                               .dim = config_.dim,
+                               .function = spec.activation == Activation::silu
+                                               ? GateFunction::silu
+                                               : GateFunction::gelu_tanh};
+    gated_branches(kernels_, pool_, ws_.branches, input, ws_.branch_buffers, common_cancel());
 }
 
 // `branch` [dim] is overwritten.

@@ -22,6 +22,7 @@ struct ForwardContext {
     const Kernels& kernels;
     Pool& pool;
     Workspace& workspace;
+    ExpertUse* expert_use = nullptr;  // null: not counted
 };
 
 class ForwardPass {
@@ -70,6 +71,7 @@ class ForwardPass {
     const VectorKernels& vector_;
     Pool& pool_;
     Workspace& ws_;
+    ExpertUse* const expert_use_;
     const PageLayout& layout_;
     std::vector<Part> parts_;
     uint32_t rows_ = 0;      // of the batch, in the buffers

@@ -20,6 +20,7 @@ struct Model::Parts {
     const Kernels& kernels;
     Pool& pool;
     Workspace workspace;
+    ExpertUse* expert_use = nullptr;
 };
 
 Model::Model(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -53,6 +54,14 @@ std::vector<KvLayerShape> Model::kv_shape() const {
     return shape;
 }
 
+void Model::count_experts(ExpertUse* use) {
+    parts_->expert_use = use;
+    if (use == nullptr) return;
+    use->counts.clear();
+    for (const LayerSpec& layer : parts_->config.layers)
+        use->counts.emplace_back(layer.ffn.router.experts);
+}
+
 std::vector<bool> Model::forward(std::span<const Slice> batch, std::vector<float>& logits) {
     logits.clear();
     if (batch.empty()) return {};
@@ -65,8 +74,8 @@ std::vector<bool> Model::forward(std::span<const Slice> batch, std::vector<float
     for (const Slice& slice : batch)
         slice.sequence->reserve(static_cast<uint32_t>(slice.tokens.size()));
 
-    const ForwardContext context = {parts_->config, parts_->weights, parts_->kernels, parts_->pool,
-                                    parts_->workspace};
+    const ForwardContext context = {parts_->config, parts_->weights,   parts_->kernels,
+                                    parts_->pool,   parts_->workspace, parts_->expert_use};
     ForwardPass(context, batch).run(logits);
 
     // A flag stays set once it is set, so one that is clear now was clear during the whole pass.

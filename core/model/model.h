@@ -36,6 +36,12 @@ struct LoadOptions {
     const CancelFlag* cancel = nullptr;  // once set, load throws Error(internal, _, "cancelled")
 };
 
+// How often the router chose each expert: counts[layer][expert]. In the last layer only rows whose
+// logits are wanted reach the experts.
+struct ExpertUse {
+    std::vector<std::vector<uint64_t>> counts;
+};
+
 class Model {
   public:
     // Reads configuration and tensors and packs them. Errors: model_unusable for an unknown
@@ -51,6 +57,10 @@ class Model {
     uint64_t decode_bytes() const;
     // What a PageLayout for this model's sequences is made from.
     std::vector<KvLayerShape> kv_shape() const;
+
+    // From the next pass on adds to `use`, sized here; null (the default) counts nothing and costs
+    // nothing. `use` must outlive the passes.
+    void count_experts(ExpertUse* use);
 
     // Runs all slices in one pass and commits each sequence, except those whose cancel flag was
     // seen set: they stay as they were. Returns per slice whether it was committed. Logits of the

@@ -56,8 +56,9 @@ size_t branch_of(const std::vector<Plan>& plans, uint32_t row) {
 
 // Every gate and up product.
 void expand(const Kernels& kernels, Pool& pool, std::span<const GatedBranch> branches,
-            std::span<const float> x, uint32_t dim, BranchBuffers& buffers,
-            const CancelFlag* cancel) {
+            const BranchInput& shared, BranchBuffers& buffers, const CancelFlag* cancel) {
+    const std::span<const float> x = shared.x;
+    const uint32_t dim = shared.dim;
     const auto x_rows = static_cast<uint32_t>(x.size() / dim);
     const uint32_t rows = plan(branches, x_rows, buffers);
     buffers.all.begin(x_rows, dim);
@@ -131,12 +132,11 @@ void Routing::assign(const Router& router, std::span<const float> probabilities)
 }
 
 void gated_branches(const Kernels& kernels, Pool& pool, std::span<const GatedBranch> branches,
-                    GateFunction function, std::span<const float> x, uint32_t dim,
-                    BranchBuffers& buffers, const CancelFlag* cancel) {
-    expand(kernels, pool, branches, x, dim, buffers, cancel);
+                    const BranchInput& input, BranchBuffers& buffers, const CancelFlag* cancel) {
+    expand(kernels, pool, branches, input, buffers, cancel);
 
-    const auto apply =
-        function == GateFunction::silu ? kernels.vector->silu_gate : kernels.vector->gelu_gate;
+    const auto apply = input.function == GateFunction::silu ? kernels.vector->silu_gate
+                                                            : kernels.vector->gelu_gate;
     buffers.jobs.clear();
     uint32_t rows = 0;
     size_t floats = 0;
@@ -145,7 +145,7 @@ void gated_branches(const Kernels& kernels, Pool& pool, std::span<const GatedBra
         const Plan& p = buffers.plans[i];
         buffers.gated[i].begin(p.tokens, branch.down->cols());
         buffers.jobs.push_back(
-            {branch.down, buffers.gated[i].want(branch.down->type()), branch.out, dim});
+            {branch.down, buffers.gated[i].want(branch.down->type()), branch.out, input.dim});
         rows += p.tokens;
         floats += size_t{p.tokens} * branch.down->cols();
     }

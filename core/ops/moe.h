@@ -72,10 +72,16 @@ struct BranchBuffers {
     std::vector<MatmulJob> jobs;
 };
 
+// What the branches of a layer share.
+struct BranchInput {
+    std::span<const float> x;  // [rows, dim]
+    uint32_t dim = 0;
+    GateFunction function = GateFunction::silu;
+};
+
 // Runs all branches with two matrix regions: every gate and up, then every down.
-// x: [rows, dim]. When `cancel` becomes true the outputs are garbage.
+// When `cancel` becomes true the outputs are garbage.
 void gated_branches(const Kernels& kernels, Pool& pool, std::span<const GatedBranch> branches,
-                    GateFunction function, std::span<const float> x, uint32_t dim,
-                    BranchBuffers& buffers, const CancelFlag* cancel);
+                    const BranchInput& input, BranchBuffers& buffers, const CancelFlag* cancel);
 
 }  // namespace core
