@@ -369,6 +369,7 @@ uint32_t read_memory(const std::byte* data, size_t bytes) {
 uint64_t int8_work(uint64_t rounds) {
     constexpr int kChains = 8;
     __m256i sum[kChains];
+#pragma GCC unroll 8
     for (int c = 0; c < kChains; ++c) {
         sum[c] = _mm256_set1_epi32(c);  // equal chains would become one
     }
@@ -384,6 +385,7 @@ uint64_t int8_work(uint64_t rounds) {
         }
     }
     __m256i all = sum[0];
+#pragma GCC unroll 8
     for (int c = 1; c < kChains; ++c) {
         all = _mm256_add_epi32(all, sum[c]);
     }

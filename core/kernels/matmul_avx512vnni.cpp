@@ -125,6 +125,26 @@ template <int Panels, int Tokens>
     }
 }
 
+// Few tokens: the limit is memory, and a block is done long before the next one has come. The
+// hardware's prefetcher alone left Q4_0 at 75 % of the read bandwidth; asked for 4 KB ahead, it
+// reaches it. With many tokens the weights come from the cache, and this would be in the way.
+template <int Panels, int Tokens>
+[[gnu::always_inline]] inline void fetch_ahead(const std::byte* weights, size_t bytes,
+                                               size_t panel_bytes) {
+    constexpr size_t kAhead = 4096;
+    if constexpr (Tokens <= 4) {
+#pragma GCC unroll 2
+        for (int p = 0; p < Panels; ++p) {
+            // From the line before on: the scales of two blocks lie there.
+            const std::byte* first = weights + p * panel_bytes + kAhead - kScaleLine;
+#pragma GCC unroll 16
+            for (size_t i = 0; i < bytes + kScaleLine; i += 64) {
+                _mm_prefetch(reinterpret_cast<const char*>(first + i), _MM_HINT_T0);
+            }
+        }
+    }
+}
+
 // sum[p][t] = exact integer dot of 32 columns. `weights` are the values of the first panel's block,
 // `x` and `x_sum` the first token's.
 template <class Format, int Panels, int Tokens>
@@ -134,6 +154,7 @@ template <class Format, int Panels, int Tokens>
     const size_t panel_bytes = job.product->panel_bytes;
     const size_t cols = job.product->x.cols;
     const size_t blocks = cols / kBlockCols;
+    fetch_ahead<Panels, Tokens>(weights, Format::kBlockBytes, panel_bytes);
 #pragma GCC unroll 16
     for (int t = 0; t < Tokens; ++t) {
         const __m512i correction = _mm512_set1_epi32(-Format::kOffset * x_sum[t * blocks]);
@@ -363,6 +384,7 @@ uint32_t read_memory(const std::byte* data, size_t bytes) {
 uint64_t int8_work(uint64_t rounds) {
     constexpr int kChains = 16;  // more than latency times ports
     __m512i sum[kChains];
+#pragma GCC unroll 16
     for (int c = 0; c < kChains; ++c) {
         sum[c] = _mm512_set1_epi32(c);  // equal chains would become one
     }
@@ -377,6 +399,7 @@ uint64_t int8_work(uint64_t rounds) {
         }
     }
     __m512i all = sum[0];
+#pragma GCC unroll 16
     for (int c = 1; c < kChains; ++c) {
         all = _mm512_add_epi32(all, sum[c]);
     }
