@@ -50,7 +50,7 @@ const std::map<std::string, Strings> kFences = {
     {"readline/", {"ui/line_editor."}},
     {"immintrin.h", {"core/kernels/", "core/ops/probe."}},
     {"cblas.h", {"core/ops/gemm_f32."}},
-    {"sentencepiece", {"core/text/sentencepiece.", "app/train/"}},
+    {"sentencepiece", {"core/text/sentencepiece.", "app/train/", "tests/train/"}},
     {"sqlite3.h", {"core/store/"}},
     {"pcre2.h", {"core/text/bpe."}},
     {"toml++/", {"app/config.", "ui/theme.", "core/engine/mock"}},
