@@ -14,7 +14,7 @@ struct BenchOptions {
     unsigned depth = 0;        // tokens already in the cache before either
     unsigned threads = 0;      // 0 = physical cores
     unsigned repetitions = 5;  // at least 1
-    std::string isa = {};           // "" = the best tier
+    std::string isa = {};      // "" = the best tier
     std::string kv = "f16";
     bool json = false;
     double probe_seconds = 0.2;               // of each probe, three per repetition
