@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 using Strings = std::vector<std::string>;
 
 struct Include {
-    std::string file;  // relative to the source tree
+    std::string file = {};  // relative to the source tree
     int line = 0;
     std::string target;
     bool system = false;  // <...>
