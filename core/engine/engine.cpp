@@ -205,9 +205,16 @@ void Engine::Impl::handle(chat::Channel& channel, chat::Preview& request) {
     channel.emit(std::move(previewed));
 }
 
-void Engine::Impl::handle(chat::Channel& /*channel*/, chat::Kv& /*request*/) {
-    throw Error(ErrorKind::usage, "", "the KV cache is kept in memory only",
-                "saving it is not built yet");
+void Engine::Impl::handle(chat::Channel& channel, chat::Kv& request) {
+    if (request.action == chat::KvAction::list) {
+        channel.emit(chat::KvListed{.id = request.id, .entries = loaded().kept()});
+    } else if (request.action == chat::KvAction::drop) {
+        loaded().forget(request.tokens);
+        channel.emit(chat::Done{.id = request.id});
+    } else {
+        throw Error(ErrorKind::usage, "", "the KV cache is kept in memory only",
+                    "saving it is not built yet");
+    }
 }
 
 void Engine::Impl::handle(chat::Channel& /*channel*/, chat::Capture& /*request*/) {

@@ -68,6 +68,16 @@ std::vector<chat::Alternative> Scheduler::preview(const chat::Channel& channel,
     return alternatives;
 }
 
+std::vector<chat::KvEntry> Scheduler::kept() const {
+    std::vector<chat::KvEntry> entries;
+    store_.for_each([&](const Sequence& sequence) {
+        entries.push_back({.tokens = sequence.length(),
+                           .bytes = sequence.pages().size() * model_->pages->layout().page_bytes(),
+                           .resident = true});
+    });
+    return entries;
+}
+
 void Scheduler::step() {
     for (Session& session : sessions_)
         if (session.cancelled()) session.cancel();

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <list>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "core/chat/channel.h"
@@ -35,6 +36,11 @@ class Scheduler {
     // has ended and another has ended after it.
     std::vector<chat::Alternative> preview(const chat::Channel& channel,
                                            const chat::Preview& request);
+
+    // What is kept of conversations that are not running; pages shared by several count for each.
+    std::vector<chat::KvEntry> kept() const;
+    // Forgets kept conversations that begin with these tokens; no tokens: all.
+    void forget(std::span<const TokenId> beginning) { store_.forget(beginning); }
 
     bool idle() const { return sessions_.empty(); }
     // Ends cancelled sessions, then runs one pass. REQUIRES: not idle().

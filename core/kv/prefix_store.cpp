@@ -52,4 +52,10 @@ bool PrefixStore::forget_oldest() {
     return true;
 }
 
+void PrefixStore::forget(std::span<const TokenId> beginning) {
+    std::erase_if(kept_, [&](const Kept& kept) {
+        return common_length(kept.sequence.tokens(), beginning) == beginning.size();
+    });
+}
+
 }  // namespace core

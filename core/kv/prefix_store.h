@@ -36,7 +36,17 @@ class PrefixStore {
     // Called when the pool has no page to give.
     bool forget_oldest();
 
+    // Forgets what begins with these tokens, in every scope; no tokens: everything.
+    void forget(std::span<const TokenId> beginning);
+
     size_t size() const { return kept_.size(); }
+
+    // Calls visit(sequence) for each that is kept, the most recently used first.
+    template <class Visit>
+    void for_each(Visit&& visit) const {
+        for (const Kept& kept : kept_)
+            visit(kept.sequence);
+    }
 
   private:
     // More branches than anybody walks between; bounds the search, not the memory.

@@ -167,8 +167,22 @@ TEST_F(EngineTest, CountsAreThoseOfThePromptThatIsRead) {
 
 TEST_F(EngineTest, WhatIsNotBuiltYetSaysSo) {
     load();
-    EXPECT_FALSE(client.ask<chat::Failed>(chat::Kv{}).sentence.empty());
+    for (const auto action : {chat::KvAction::save, chat::KvAction::prefetch})
+        EXPECT_FALSE(client.ask<chat::Failed>(chat::Kv{.action = action}).sentence.empty());
     EXPECT_FALSE(client.ask<chat::Failed>(chat::Capture{}).sentence.empty());
+}
+
+TEST_F(EngineTest, WhatIsKeptCanBeListedAndDropped) {
+    load();
+    EXPECT_TRUE(client.ask<chat::KvListed>(chat::Kv{}).entries.empty());
+    const auto usage = client.ask<chat::Finished>(generate("hello", 5)).usage;
+    const auto entries = client.ask<chat::KvListed>(chat::Kv{}).entries;
+    ASSERT_EQ(entries.size(), 1U);
+    EXPECT_EQ(entries[0].tokens, usage.prompt + usage.generated - 1);
+    EXPECT_GT(entries[0].bytes, 0U);
+    client.ask<chat::Done>(chat::Kv{.action = chat::KvAction::drop});
+    EXPECT_TRUE(client.ask<chat::KvListed>(chat::Kv{}).entries.empty());
+    EXPECT_EQ(client.ask<chat::Finished>(generate("hello", 5)).usage.reused, 0U);
 }
 
 TEST_F(EngineTest, WithoutAModelEveryQuestionFailsAndTheEngineGoesOn) {

@@ -85,5 +85,15 @@ TEST_F(PrefixStoreTest, TheLeastRecentlyUsedIsForgottenFirst) {
     EXPECT_EQ(pool.pages_in_use(), 0U);
 }
 
+TEST_F(PrefixStoreTest, WhatBeginsWithGivenTokensCanBeForgotten) {
+    store.keep("", sequence_of({1, 2, 3}));
+    store.keep("alice", sequence_of({1, 2, 4}));
+    store.keep("", sequence_of({1, 5}));
+    store.forget(Tokens{1, 2});
+    EXPECT_EQ(store.size(), 1U);
+    store.forget({});
+    EXPECT_EQ(store.size(), 0U);
+}
+
 }  // namespace
 }  // namespace core
