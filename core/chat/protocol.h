@@ -101,6 +101,7 @@ struct Generate {
     uint32_t max_tokens = 0;  // 0 = until the context is full
     uint32_t choices = 1;
     Detail detail = Detail::chosen;
+    bool persist = true;  // false: nothing of it is written to the disk cache (temporary chats)
     CancelFlag cancel = make_cancel_flag();
 };
 
@@ -126,15 +127,24 @@ struct Prefill {
     RequestId id = 0;
     std::string scope = {};
     std::vector<Message> messages = {};
+    bool persist = true;  // as in Generate
     CancelFlag cancel = make_cancel_flag();
 };
 
-enum class KvAction : uint8_t { list, save, drop, prefetch };
+enum class KvAction : uint8_t {
+    list,      // what is in memory and on disk; answered by KvListed
+    save,      // write to disk now
+    drop,      // forget, in memory and on disk, what no other line shares
+    prefetch,  // restore from disk into memory
+};
 
+// The KV cache of lines of conversations, each given as the messages that Generate would carry.
 struct Kv {
     RequestId id = 0;
     KvAction action = KvAction::list;
-    std::vector<TokenId> tokens = {};
+    std::string scope = {};
+    std::vector<std::vector<Message>> lines = {};  // none: all that is kept
+    CancelFlag cancel = make_cancel_flag();        // of a prefetch
 };
 
 struct Capture {
@@ -236,16 +246,25 @@ struct Previewed {
     std::vector<Alternative> alternatives = {};
 };
 
+// Of one line. What is neither resident nor on disk must be read again.
 struct KvEntry {
-    uint32_t tokens = 0;
-    uint64_t bytes = 0;
-    bool resident = false;
-    bool on_disk = false;
+    uint32_t tokens = 0;         // of the whole line
+    uint32_t resident = 0;       // tokens of its beginning that are in memory
+    uint32_t on_disk = 0;        // tokens that follow them on disk
+    uint64_t disk_bytes = 0;     // to be read for those
+    double restore_seconds = 0;  // expected, from rates measured so far; 0 = unknown
+    double reread_seconds = 0;   // expected for the rest; 0 = unknown
 };
 
 struct KvListed {
     RequestId id = 0;
     std::vector<KvEntry> entries = {};
+    uint64_t memory_bytes = 0;  // in use
+    uint64_t memory_budget = 0;
+    uint64_t disk_bytes = 0;
+    uint64_t disk_budget = 0;  // 0: nothing is kept on disk
+    uint32_t memory_pages = 0;
+    uint32_t disk_pages = 0;
 };
 
 struct Captured {
@@ -258,8 +277,11 @@ enum class FinishReason : uint8_t { stop, length, context_full, cancelled };
 struct Usage {
     uint32_t prompt = 0;      // tokens of the rendered prompt and the forced prefix
     uint32_t reused = 0;      // of these, found in the cache
+    uint32_t restored = 0;    // of the reused, read from disk
     uint32_t recomputed = 0;  // of these, run through the model
     uint32_t generated = 0;
+    uint64_t restored_bytes = 0;
+    double restore_seconds = 0;
     double prefill_seconds = 0;
     double decode_seconds = 0;       // from the first token to the last
     double first_token_seconds = 0;  // from the request to its first token

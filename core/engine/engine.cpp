@@ -206,10 +206,13 @@ void Engine::Impl::handle(chat::Channel& channel, chat::Preview& request) {
 }
 
 void Engine::Impl::handle(chat::Channel& channel, chat::Kv& request) {
-    if (request.action == chat::KvAction::list) {
-        channel.emit(chat::KvListed{.id = request.id, .entries = loaded().kept()});
-    } else if (request.action == chat::KvAction::drop) {
-        loaded().forget(request.tokens);
+    if (request.action == chat::KvAction::list && request.lines.empty()) {
+        channel.emit(chat::KvListed{.id = request.id,
+                                    .entries = loaded().kept(),
+                                    .memory_bytes = model->pages->bytes_in_use(),
+                                    .memory_budget = model->kv_budget});
+    } else if (request.action == chat::KvAction::drop && request.lines.empty()) {
+        loaded().forget();
         channel.emit(chat::Done{.id = request.id});
     } else {
         throw Error(ErrorKind::usage, "", "the KV cache is kept in memory only",

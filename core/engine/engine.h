@@ -15,6 +15,8 @@ struct EngineOptions {
     unsigned threads = 0;         // 0 = physical cores allowed
     std::string isa = {};         // "" = best
     uint32_t prefill_chunk = 64;  // tokens per pass of prefill; cancel and progress happen between
+    std::string kv_directory = {};  // pages of the KV cache on disk; "" = memory only
+    uint64_t kv_disk_bytes = 0;     // budget of that directory
 };
 
 class Engine {

@@ -71,9 +71,7 @@ std::vector<chat::Alternative> Scheduler::preview(const chat::Channel& channel,
 std::vector<chat::KvEntry> Scheduler::kept() const {
     std::vector<chat::KvEntry> entries;
     store_.for_each([&](const Sequence& sequence) {
-        entries.push_back({.tokens = sequence.length(),
-                           .bytes = sequence.pages().size() * model_->pages->layout().page_bytes(),
-                           .resident = true});
+        entries.push_back({.tokens = sequence.length(), .resident = sequence.length()});
     });
     return entries;
 }

@@ -37,10 +37,10 @@ class Scheduler {
     std::vector<chat::Alternative> preview(const chat::Channel& channel,
                                            const chat::Preview& request);
 
-    // What is kept of conversations that are not running; pages shared by several count for each.
+    // What is kept of conversations that are not running.
     std::vector<chat::KvEntry> kept() const;
-    // Forgets kept conversations that begin with these tokens; no tokens: all.
-    void forget(std::span<const TokenId> beginning) { store_.forget(beginning); }
+    // Forgets kept conversations.
+    void forget() { store_.forget({}); }
 
     bool idle() const { return sessions_.empty(); }
     // Ends cancelled sessions, then runs one pass. REQUIRES: not idle().

@@ -1,5 +1,6 @@
 #include "core/model/model.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -45,6 +46,14 @@ uint64_t Model::weight_bytes() const {
 
 uint64_t Model::decode_bytes() const {
     return core::decode_bytes(parts_->weights, parts_->config);
+}
+
+uint64_t Model::read_bytes(const ExpertUse& use) const {
+    std::vector<uint32_t> experts;
+    for (const std::vector<uint64_t>& counts : use.counts)
+        experts.push_back(static_cast<uint32_t>(
+            std::ranges::count_if(counts, [](uint64_t tokens) { return tokens != 0; })));
+    return core::read_bytes(parts_->weights, experts);
 }
 
 std::vector<KvLayerShape> Model::kv_shape() const {

@@ -293,16 +293,22 @@ uint64_t weight_bytes(const Weights& weights) {
     return total;
 }
 
-uint64_t decode_bytes(const Weights& weights, const ModelConfig& config) {
+uint64_t read_bytes(const Weights& weights, std::span<const uint32_t> experts) {
     uint64_t total = weights.output_matrix().bytes();
     for (size_t l = 0; l < weights.layers.size(); ++l) {
         const LayerWeights& layer = weights.layers[l];
         total += attention_bytes(layer) + bytes(layer.dense);
         total += layer.router.size() * sizeof(float);
-        if (!layer.experts.empty())
-            total += bytes(layer.experts.front()) * config.layers[l].ffn.router.active;
+        if (!layer.experts.empty()) total += bytes(layer.experts.front()) * experts[l];
     }
     return total;
+}
+
+uint64_t decode_bytes(const Weights& weights, const ModelConfig& config) {
+    std::vector<uint32_t> active;
+    for (const LayerSpec& layer : config.layers)
+        active.push_back(layer.ffn.router.active);
+    return read_bytes(weights, active);
 }
 
 }  // namespace core

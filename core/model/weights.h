@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "core/base/pool.h"
@@ -53,8 +54,11 @@ struct Weights {
 Weights load_weights(const WeightFile& file, const ModelConfig& config, Pool& pool,
                      const LoadOptions& options);
 
-// Bytes of packed weights, and those that one decoded token reads (active experts only).
+// Bytes of packed weights.
 uint64_t weight_bytes(const Weights& weights);
+// Bytes that a pass reads in which experts[l] experts of layer l have a token, and those that one
+// decoded token reads.
+uint64_t read_bytes(const Weights& weights, std::span<const uint32_t> experts);
 uint64_t decode_bytes(const Weights& weights, const ModelConfig& config);
 
 }  // namespace core

@@ -88,5 +88,49 @@ TEST(BenchCommand, TooManyTokensForTheModelAreRefused) {
     }
 }
 
+json sequences_result(const support::TestModel& model) {
+    const support::TemporaryGguf file(model);
+    BenchOptions options = small_options(file.path());
+    options.sequences = 4;
+    options.json = true;
+    return json::parse(output_of(options));
+}
+
+TEST(BenchCommand, SeveralSequencesReadEachExpertOncePerStep) {
+    const json result = sequences_result(model());
+    const double alone = result["alone"]["experts_per_step"];
+    const double together = result["together"]["experts_per_step"];
+    EXPECT_EQ(alone, 2 * 2) << "two layers, two active experts";
+    EXPECT_GT(together, alone);
+    EXPECT_LE(together, 2 * 4) << "a layer has four";
+    EXPECT_GT(result["alone"]["bytes_per_step"], result["decode_bytes_per_token"]);
+    const double bytes = result["together"]["bytes_per_step"];
+    const double allowed = 4 * result["alone"]["bytes_per_step"].get<double>() / bytes;
+    EXPECT_NEAR(result["gain_allowed"]["median"], allowed, 0.05 * allowed);
+    EXPECT_GT(result["gain_allowed"]["median"], 1.0);
+    EXPECT_LT(result["gain_allowed"]["median"], 4.0);
+}
+
+TEST(BenchCommand, OfADenseModelSequencesShareAllWeights) {
+    const auto dense = support::tiny_model(support::Family::llama, support::Storage::q8_0);
+    const json result = sequences_result(dense);
+    EXPECT_EQ(result["alone"]["experts_per_step"], 0.0);
+    EXPECT_GT(result["gain_allowed"]["median"], 2.0);
+    const double share = result["share_of_gain"]["median"];
+    EXPECT_GT(share, 0.0);
+    EXPECT_LE(result["share_of_gain"]["min"], share);
+}
+
+TEST(BenchCommand, TextOfSeveralSequencesTellsTheGainAndWhatTheBytesAllow) {
+    const support::TemporaryGguf file(model());
+    BenchOptions options = small_options(file.path());
+    options.sequences = 3;
+    EXPECT_THAT(
+        output_of(options),
+        testing::AllOf(testing::HasSubstr("\n1 sequence: "), testing::HasSubstr("\n3 sequences: "),
+                       testing::HasSubstr("of 8 experts"), testing::HasSubstr("\ngain "),
+                       testing::HasSubstr("% of it reached")));
+}
+
 }  // namespace
 }  // namespace app

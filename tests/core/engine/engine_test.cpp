@@ -179,7 +179,7 @@ TEST_F(EngineTest, WhatIsKeptCanBeListedAndDropped) {
     const auto entries = client.ask<chat::KvListed>(chat::Kv{}).entries;
     ASSERT_EQ(entries.size(), 1U);
     EXPECT_EQ(entries[0].tokens, usage.prompt + usage.generated - 1);
-    EXPECT_GT(entries[0].bytes, 0U);
+    EXPECT_EQ(entries[0].resident, entries[0].tokens);
     client.ask<chat::Done>(chat::Kv{.action = chat::KvAction::drop});
     EXPECT_TRUE(client.ask<chat::KvListed>(chat::Kv{}).entries.empty());
     EXPECT_EQ(client.ask<chat::Finished>(generate("hello", 5)).usage.reused, 0U);

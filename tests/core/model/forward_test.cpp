@@ -163,4 +163,25 @@ TEST_F(ForwardTest, ExpertsAreCountedWhenAskedFor) {
     EXPECT_EQ(use.counts, before.counts);
 }
 
+TEST_F(ForwardTest, APassReadsEachExpertThatHasATokenOnce) {
+    const auto bytes_of = [&](std::span<const Slice> batch) {
+        core::ExpertUse use;
+        loaded_.model().count_experts(&use);
+        loaded_.forward(batch);
+        loaded_.model().count_experts(nullptr);
+        return loaded_.model().read_bytes(use);
+    };
+    const auto ids = tokens(12, 1);
+    Sequence one(pool_), two(pool_), three(pool_);
+    const uint64_t alone = bytes_of(std::vector<Slice>{{&one, std::span(ids).first(1)}});
+    EXPECT_EQ(alone, loaded_.model().decode_bytes());
+    EXPECT_EQ(bytes_of(std::vector<Slice>{{&two, std::span(ids).first(1)},
+                                          {&three, std::span(ids).first(1)}}),
+              alone)
+        << "the same token chooses the same experts";
+    const uint64_t twelve = bytes_of(std::vector<Slice>{{&one, ids}});
+    EXPECT_GT(twelve, alone);
+    EXPECT_LE(twelve, loaded_.model().weight_bytes() + 2 * 4 * 64 * sizeof(float));
+}
+
 }  // namespace
