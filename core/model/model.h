@@ -55,8 +55,8 @@ class Model {
     // Bytes of weights held, and bytes read to decode one token (active experts only).
     uint64_t weight_bytes() const;
     uint64_t decode_bytes() const;
-    // Bytes of weights that one pass reads whose routing `use` counted: each expert that has a token
-    // is read once. REQUIRES: sized by count_experts().
+    // Bytes of weights that one pass reads whose routing `use` counted: each expert that has a
+    // token is read once. REQUIRES: sized by count_experts().
     uint64_t read_bytes(const ExpertUse& use) const;
     // What a PageLayout for this model's sequences is made from.
     std::vector<KvLayerShape> kv_shape() const;
