@@ -14,6 +14,7 @@ struct BenchOptions {
     unsigned depth = 0;        // tokens already in the cache before either
     unsigned threads = 0;      // 0 = physical cores
     unsigned repetitions = 5;  // at least 1
+    unsigned sequences = 1;    // more: decode of so many together instead of prefill and decode
     std::string isa = {};      // "" = the best tier
     std::string kv = "f16";
     bool json = false;
@@ -24,7 +25,8 @@ struct BenchOptions {
 // Prints prefill and decode in tokens per second: median, least and most of the repetitions; GB/s
 // of weights read by decode and operations per second of prefill; and which share of the machine's
 // read bandwidth and int8 peak that is, probed before and after within each repetition, so that a
-// drift of the machine hits both. Returns 0 or throws core::Error.
+// drift of the machine hits both. With several sequences what app/bench_sequences.h says. Returns 0
+// or throws core::Error.
 int run_bench(const BenchOptions& options, std::ostream& out);
 
 }  // namespace app

@@ -337,6 +337,10 @@ Invocation parse_bench(const std::vector<std::string>& arguments) {
     app.add_option("-r,--repetitions", options.repetitions, "runs of each")
         ->capture_default_str()
         ->check(CLI::Range(1U, 10000U));
+    app.add_option("--sequences", options.sequences,
+                   "decode N sequences together, and what that gains over one")
+        ->type_name("N")
+        ->check(CLI::Range(1U, 256U));
     app.add_option("--isa", options.isa, "limit the instruction set: scalar, avx2, avx512vnni")
         ->type_name("NAME");
     app.add_option("--kv", options.kv, "type of the KV cache: f32, f16, q8")->capture_default_str();
