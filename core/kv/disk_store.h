@@ -1,0 +1,104 @@
+// The directory of the KV cache: pages by name, children by parent, a budget.
+//
+// The directory itself is the index: a full page is found by its path, the children of a page by
+// listing one folder, and the modification time of a file is when its page was last used. So
+// several processes share a directory, and it may be removed while they run: every miss is only a
+// page that is read again. Nothing here throws; what fails is logged, and damaged files are
+// removed. One thread at a time (the KV I/O thread; list_pages by anybody).
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "core/kv/page_file.h"
+
+namespace core {
+
+// A page of a directory, as its path and inode tell.
+struct StoredPage {
+    PageAddress address;
+    uint64_t bytes = 0;
+    std::chrono::system_clock::time_point last_use;
+};
+
+// All pages of a directory, in no order; empty when there is none. For `moxie kv`: no model needed.
+std::vector<StoredPage> list_pages(const std::string& directory);
+
+struct DiskUsage {
+    uint64_t bytes = 0;
+    uint64_t pages = 0;
+};
+
+// A page to be restored, with the ids that it stands for.
+struct FoundPage {
+    PageAddress address;
+    std::vector<TokenId> ids;
+    uint32_t rows = 0;  // of these, how many the line has; the rest belongs to another branch
+};
+
+// A page to be written. The memory must stay as it is meanwhile.
+struct PageToWrite {
+    PageAddress address;
+    std::span<const TokenId> ids;
+    std::span<const std::byte> page;
+    // Of the chain it belongs to, minus its depth in nanoseconds, so that a page is never older
+    // than its children and eviction takes the ends of a line first.
+    std::chrono::system_clock::time_point last_use;
+};
+
+class DiskStore {
+  public:
+    // Creates nothing yet. `budget` in bytes.
+    DiskStore(std::string directory, uint64_t budget);
+
+    // The pages that continue `parent` along `tokens`: full ones, then the child that agrees with
+    // the rest in most rows, if with more than `known_rows` behind the last full one found here.
+    std::vector<FoundPage> find(const PageName& root, const PageName& parent,
+                                std::span<const TokenId> tokens, uint32_t known_rows);
+
+    // Tells the kernel that the page will be read soon.
+    void announce(const FoundPage& page);
+    // False when the page is not there or not sound; then it is gone from the directory.
+    bool read(const FoundPage& page, const PageLayout& layout, std::span<std::byte> memory);
+
+    // Writes the page or, if it is there, marks it as used. False when the disk takes no more.
+    bool write(const PageToWrite& page, const PageLayout& layout);
+
+    void remove(const PageAddress& address);
+    // Forgets the pages of these lines that nothing else hangs below, and the tails within them.
+    void drop(const PageName& root, std::span<const std::vector<TokenId>> lines);
+    void drop_all(const PageName& root);
+
+    // Measures the directory, removes what writers left that were killed, keeps to the budget.
+    void tidy();
+    // As of the last tidy() and what was written and removed here since; tidies the first time.
+    DiskUsage usage();
+    uint64_t budget() const { return budget_; }
+
+  private:
+    int open(const PageAddress& address) const;
+    void reject(const PageAddress& address, PageFault fault);
+    bool touch(const PageToWrite& page) const;
+    bool write_new(const PageToWrite& page, const PageLayout& layout);
+    std::vector<PageAddress> children(const PageName& root, const PageName& parent) const;
+    const std::vector<TokenId>* ids_of(const PageAddress& address);
+    void drop_line(const PageName& root, std::span<const TokenId> line);
+    void note_failure(const std::string& what, int error);
+
+    std::string directory_;
+    uint64_t budget_;
+    bool measured_ = false;
+    DiskUsage usage_;
+    uint64_t written_since_tidy_ = 0;
+    uint64_t files_made_ = 0;  // for temporary names
+    std::chrono::steady_clock::time_point failure_told_;
+    // Ids of children that a walk has looked at; names determine them, so they never go stale.
+    std::unordered_map<PageName, std::vector<TokenId>, PageNameHash> ids_;
+    std::vector<std::byte> page_copy_;  // of a tail without the rows behind its end
+};
+
+}  // namespace core
