@@ -9,12 +9,6 @@
 namespace core {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-// Prompt tokens that a pass takes while answers are being written: a decode step reads all active
-// weights anyway, and so few more tokens lengthen it little.
-constexpr uint32_t kChunkBesideAnswers = 16;
-
 constexpr auto kStatsInterval = std::chrono::milliseconds(250);
 
 // Alternatives that a preview shows.
@@ -26,14 +20,16 @@ std::vector<TokenId> never_sampled(const ServedModel& model) {
 
 }  // namespace
 
-Scheduler::Scheduler(const ServedModel& model, uint32_t prefill_chunk)
+Scheduler::Scheduler(const ServedModel& model, uint32_t prefill_chunk,
+                     std::function<Clock::time_point()> now)
     : model_(&model),
-      prefill_chunk_(std::max(prefill_chunk, 1U)),
+      now_(std::move(now)),
+      prefill_pace_(prefill_chunk),
       store_(*model.pages),
       sampler_(model.vocab, never_sampled(model)) {}
 
 void Scheduler::generate(chat::Channel& channel, chat::Generate request) {
-    if (idle()) pace_ = {.last_told = Clock::now()};
+    if (idle()) pace_ = {.last_told = now_()};
     sessions_.emplace_back(channel, std::move(request), *model_, store_);
 }
 
@@ -80,11 +76,13 @@ void Scheduler::step() {
     for (Session& session : sessions_)
         if (session.cancelled()) session.cancel();
     remove_ended();
-    const auto start = Clock::now();
-    const auto shares = fill_batch();
+    const auto start = now_();
+    const auto [shares, answers, prompt_tokens] = fill_batch();
     if (batch_.empty()) return;
     const auto committed = run_pass();
     if (!committed) return;
+    const auto seconds = std::chrono::duration<double>(now_() - start).count();
+    prefill_pace_.passed(answers, prompt_tokens, seconds);
 
     const auto total = [&] {
         uint64_t tokens = 0;
@@ -96,7 +94,7 @@ void Scheduler::step() {
     distribute(shares, *committed);
     const uint64_t chosen = total() - before;
     if (chosen > 0) {
-        pace_.seconds += std::chrono::duration<double>(Clock::now() - start).count();
+        pace_.seconds += std::chrono::duration<double>(now_() - start).count();
         pace_.tokens += chosen;
         pace_.bytes += model_->decode_bytes;
     }
@@ -131,20 +129,24 @@ void Scheduler::remove_ended() {
     }
 }
 
-std::vector<Scheduler::Share> Scheduler::fill_batch() {
+Scheduler::Composition Scheduler::fill_batch() {
     batch_.clear();
-    const bool answering =
-        std::ranges::any_of(sessions_, [](const Session& s) { return !s.prefilling(); });
-    uint32_t allowance = answering ? std::min(prefill_chunk_, kChunkBesideAnswers) : prefill_chunk_;
-    std::vector<Share> shares;
+    Composition pass;
+    std::vector<uint32_t> left;
+    for (const Session& session : sessions_) {
+        pass.answers += session.answers_running();
+        left.push_back(session.left_to_read());
+    }
+    const auto tokens = share_allowance(prefill_pace_.allowance(pass.answers), left);
+    auto own = tokens.begin();
     for (Session& session : sessions_) {
         const size_t first = batch_.size();
-        allowance -= session.add_slices(batch_, allowance);
+        pass.prompt_tokens += session.add_slices(batch_, *own++);
         if (batch_.size() > first)
-            shares.push_back(
+            pass.shares.push_back(
                 {.session = &session, .first_slice = first, .slices = batch_.size() - first});
     }
-    return shares;
+    return pass;
 }
 
 // Nothing has changed when forward() finds no page: the oldest kept sequences make room, and when
@@ -198,7 +200,7 @@ void Scheduler::distribute(const std::vector<Share>& shares, const std::vector<b
 }
 
 void Scheduler::tell_stats() {
-    if (Clock::now() - pace_.last_told < kStatsInterval) return;
+    if (now_() - pace_.last_told < kStatsInterval) return;
     chat::Stats stats{.weight_bytes = model_->weight_bytes,
                       .kv_bytes_in_use = model_->pages->bytes_in_use(),
                       .kv_bytes_budget = model_->kv_budget,
@@ -212,7 +214,7 @@ void Scheduler::tell_stats() {
         stats.context_used = session.context_used();
         session.channel().emit(stats);
     }
-    pace_ = {.last_told = Clock::now()};
+    pace_ = {.last_told = now_()};
 }
 
 }  // namespace core

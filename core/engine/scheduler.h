@@ -1,18 +1,21 @@
 // Which sessions share the next pass of the model: continuous batching.
 //
 // Every running answer of every session takes one decode step per pass. Prompts are read in chunks
-// in the same passes, the oldest first; beside running answers the chunks are short, so that a
-// long prompt of one client does not stall the answer of another. Engine thread only.
+// in the same passes; how many tokens, and whose, prefill_pace.h decides, so that a long prompt of
+// one client neither stalls the answer of another nor keeps a short one waiting. Engine thread
+// only.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "core/chat/channel.h"
+#include "core/engine/prefill_pace.h"
 #include "core/engine/sampler.h"
 #include "core/engine/served_model.h"
 #include "core/engine/session.h"
@@ -22,9 +25,12 @@ namespace core {
 
 class Scheduler {
   public:
-    // `prefill_chunk`: prompt tokens of a pass in which nothing is decoded. The model must outlive
-    // the scheduler.
-    Scheduler(const ServedModel& model, uint32_t prefill_chunk);
+    using Clock = std::chrono::steady_clock;
+
+    // `prefill_chunk`: prompt tokens of a pass in which nothing is decoded. `now` is the clock by
+    // which passes are paced. The model must outlive the scheduler.
+    Scheduler(const ServedModel& model, uint32_t prefill_chunk,
+              std::function<Clock::time_point()> now = Clock::now);
 
     // Both throw Error when the request cannot begin; then it has emitted nothing.
     void generate(chat::Channel& channel, chat::Generate request);
@@ -57,8 +63,14 @@ class Scheduler {
         size_t first_slice = 0;
         size_t slices = 0;
     };
+    // The slices of a pass are in batch_.
+    struct Composition {
+        std::vector<Share> shares;
+        uint32_t answers = 0;
+        uint32_t prompt_tokens = 0;
+    };
     struct Pace {
-        std::chrono::steady_clock::time_point last_told;
+        Clock::time_point last_told;
         double seconds = 0;  // in passes that chose tokens, since then
         uint64_t tokens = 0;
         uint64_t bytes = 0;
@@ -66,7 +78,7 @@ class Scheduler {
 
     Session* find(const chat::Channel& channel, chat::RequestId id);
     void remove_ended();
-    std::vector<Share> fill_batch();
+    Composition fill_batch();
     std::optional<std::vector<bool>> run_pass();
     void fail_youngest();
     void distribute(const std::vector<Share>& shares, const std::vector<bool>& committed);
@@ -74,8 +86,9 @@ class Scheduler {
 
     // Constant after construction.
     const ServedModel* model_;
-    uint32_t prefill_chunk_;
+    std::function<Clock::time_point()> now_;
 
+    PrefillPace prefill_pace_;
     PrefixStore store_;
     Sampler sampler_;
     std::list<Session> sessions_;  // in order of arrival

@@ -84,6 +84,10 @@ uint32_t Session::context_used() const {
     return used;
 }
 
+uint32_t Session::left_to_read() const {
+    return prefilling() ? static_cast<uint32_t>(to_read_.size()) - trunk_.length() : 0;
+}
+
 uint32_t Session::generated(const Answer& answer) const {
     return static_cast<uint32_t>(answer.tokens.size() - request_.forced_prefix.size());
 }

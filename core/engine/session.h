@@ -52,6 +52,9 @@ class Session {
     bool over() const { return over_; }
     bool prefilling() const { return !over_ && answers_.empty(); }
     uint32_t context_used() const;
+    // Prompt tokens that are still to be read, and answers that want their next token.
+    uint32_t left_to_read() const;
+    uint32_t answers_running() const { return over_ ? 0 : static_cast<uint32_t>(unfinished_); }
 
     // Appends what this session wants to run: at most `prefill_tokens` of its prompt, or the last
     // token of each running answer. Returns the prompt tokens taken.

@@ -3,7 +3,9 @@
 #include "core/engine/scheduler.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -71,7 +73,8 @@ class SchedulerTest : public testing::Test {
                         .vocab = kVocab,
                         .context = context,
                         .kv_budget = budget});
-        scheduler = std::make_unique<Scheduler>(*model, 64);
+        scheduler = std::make_unique<Scheduler>(
+            *model, 64, [this] { return Scheduler::Clock::time_point(time); });
     }
 
     // One pass: every sequence's next letter has all the probability that a letter can have.
@@ -80,6 +83,7 @@ class SchedulerTest : public testing::Test {
             slice.sequence->reserve(static_cast<uint32_t>(slice.tokens.size()));
         passes.emplace_back();
         logits.clear();
+        time += pass_time(batch);
         std::vector<bool> committed;
         for (const Slice& slice : batch) {
             passes.back().push_back(slice.tokens.size());
@@ -150,6 +154,12 @@ class SchedulerTest : public testing::Test {
                 tokens += slice;
         return tokens;
     }
+
+    // The clock stands still but for the passes.
+    static constexpr std::chrono::milliseconds kPass{10};
+    std::chrono::milliseconds time{0};
+    std::function<std::chrono::milliseconds(std::span<const Slice>)> pass_time =
+        [](std::span<const Slice>) { return kPass; };
 
     static constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
@@ -252,11 +262,38 @@ TEST_F(SchedulerTest, ALongPromptIsReadInShortChunksBesideARunningAnswer) {
     const auto late = ask(std::string(40, '.') + "y");
     scheduler->generate(channel, late);
     run_to_end();
-    EXPECT_EQ(passes[1], (std::vector<size_t>{1, 16}));
+    EXPECT_EQ(passes[1], (std::vector<size_t>{1})) << "how long a step takes alone";
     EXPECT_EQ(passes[2], (std::vector<size_t>{1, 16}));
-    EXPECT_EQ(passes[3], (std::vector<size_t>{1, 9}));
+    EXPECT_EQ(passes[3], (std::vector<size_t>{1, 25})) << "the first chunk did no harm";
     EXPECT_EQ(text_of(running.id), "bcdefghijklmnopqrstuvwxyz");
     EXPECT_EQ(text_of(late.id), "z");
+}
+
+TEST_F(SchedulerTest, AfterALongPassTheAnswersHavePassesOfTheirOwn) {
+    pass_time = [](std::span<const Slice> batch) { return batch.size() == 1 ? kPass : 5 * kPass; };
+    const auto running = ask("a");
+    scheduler->generate(channel, running);
+    scheduler->step();
+    scheduler->generate(channel, ask(std::string(60, '.') + "y"));
+    run_to_end();
+    EXPECT_EQ(passes[2], (std::vector<size_t>{1, 16}));
+    for (const size_t own : {3, 4, 5})
+        EXPECT_EQ(passes[own], (std::vector<size_t>{1}));
+    EXPECT_EQ(passes[6].size(), 2U);
+    EXPECT_EQ(text_of(running.id), "bcdefghijklmnopqrstuvwxyz");
+}
+
+TEST_F(SchedulerTest, AShortPromptDoesNotWaitForALongOne) {
+    const auto document = ask(std::string(500, '.') + "y");
+    const auto question = ask(std::string(9, '.') + "y");
+    scheduler->generate(channel, document);
+    scheduler->generate(channel, question);
+    scheduler->step();
+    EXPECT_EQ(passes[0], (std::vector<size_t>{54, 10}));
+    drain();
+    EXPECT_EQ(text_of(question.id), "z");
+    run_to_end();
+    EXPECT_EQ(text_of(document.id), "z");
 }
 
 TEST_F(SchedulerTest, SeveralChoicesReadThePromptOnce) {
