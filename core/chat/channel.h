@@ -1,8 +1,7 @@
 // The two lock-free queues between one client and the engine, each with an eventfd.
 //
-// One thread is the client, one is the engine; no queue has two producers. Push, then write the
-// eventfd; the consumer drains the eventfd, then the queue, then polls: no lost wake-up and one
-// cheap system call per token. Neither side ever waits for the other.
+// One thread is the client, one is the engine; no queue has two producers, and neither side ever
+// waits for the other (core/base/event_queue.h).
 //
 // A client that leaves more than kMaxUndrained bytes undrained has its requests cancelled: emit()
 // drops the event and returns false, and the engine answers Failed.
@@ -34,12 +33,12 @@ class Channel {
     // clear it with acknowledge_events() before draining.
     std::optional<Event> poll_event();
     void acknowledge_events();
-    int event_fd() const { return event_fd_; }
+    int event_fd() const;
 
     // Engine thread. The same the other way round.
     std::optional<Request> poll_request();
     void acknowledge_requests();
-    int request_fd() const { return request_fd_; }
+    int request_fd() const;
     // False when the client has left too much undrained and the event was dropped. Terminal events
     // are delivered all the same: there is one per request, so they cannot pile up.
     bool emit(Event event);
@@ -49,8 +48,6 @@ class Channel {
   private:
     struct Queues;
     std::unique_ptr<Queues> queues_;
-    int event_fd_ = -1;
-    int request_fd_ = -1;
     RequestId last_id_ = 0;             // client thread only
     std::atomic<size_t> undrained_{0};  // bytes emitted and not yet polled
 };

@@ -6,29 +6,27 @@
 #include "core/base/error.h"
 
 namespace chat {
-namespace {
 
-// The ids that stand for the text of an answer: a stop string that was cut off, and tokens after
-// it, are no part of what the model is told it said. Empty when ids and text do not meet.
-std::vector<TokenId> exact_ids(const Turn& answer) {
-    std::string_view rest = answer.text;
-    std::vector<TokenId> ids;
-    bool first = true;
-    for (const Token& token : answer.tokens) {
-        std::string_view bytes = token.bytes;
-        // The dummy space in front of an answer is in the first token, not in the text.
-        if (std::exchange(first, false) && bytes.starts_with(' ') && !rest.starts_with(' '))
-            bytes.remove_prefix(1);
-        if (rest.empty() && !bytes.empty()) break;
-        if (!rest.starts_with(bytes)) return {};
-        rest.remove_prefix(bytes.size());
-        ids.push_back(token.id);
-    }
-    if (!rest.empty()) ids.clear();
-    return ids;
+const std::shared_ptr<const std::string>& Turn::no_system() {
+    static const auto kNone = std::make_shared<const std::string>();
+    return kNone;
 }
 
-}  // namespace
+Conversation::Conversation(std::vector<Turn> turns, TurnId tip, std::string system) : tip_(tip) {
+    set_system(std::move(system));
+    const auto refuse = [](std::string problem) {
+        throw core::Error(core::ErrorKind::storage, "conversation", std::move(problem));
+    };
+    for (Turn& turn : turns) {
+        const TurnId expected = size() + 1;
+        if (turn.id != expected) refuse("turn " + std::to_string(expected) + " is missing");
+        if (turn.parent >= turn.id)
+            refuse("turn " + std::to_string(turn.id) + " is older than its parent");
+        turns_.push_back(std::move(turn));
+    }
+    if (tip_ > size() || (tip_ == 0 && size() != 0))
+        refuse("its tip " + std::to_string(tip_) + " is no turn");
+}
 
 const Turn& Conversation::turn(TurnId id) const {
     MOXIE_CHECK(id > 0 && id <= turns_.size());
@@ -50,6 +48,10 @@ Turn& Conversation::add(TurnId parent, Role role, TurnState state) {
     return turn;
 }
 
+void Conversation::set_system(std::string text) {
+    if (text != *system_) system_ = std::make_shared<const std::string>(std::move(text));
+}
+
 TurnId Conversation::add_user(std::string text) {
     Turn& added = add(tip_, Role::user, TurnState::done);
     added.text = std::move(text);
@@ -59,13 +61,21 @@ TurnId Conversation::add_user(std::string text) {
 TurnId Conversation::begin_answer(TurnId parent, std::string model, const Sampling& sampling) {
     Turn& answer = add(parent, Role::assistant, TurnState::streaming);
     answer.model = std::move(model);
+    answer.system = system_;
     answer.sampling = sampling;
     return answer.id;
 }
 
 void Conversation::append(TurnId id, const Delta& delta) {
     Turn& answer = mutable_turn(id);
+    // Several tokens of one Delta are told apart by their bytes, which may differ from the text at
+    // its ends: a space that is no content, a stop string.
+    size_t offset = answer.text.size();
     answer.text += delta.text;
+    for (const Token& token : delta.tokens) {
+        answer.text_offsets.push_back(static_cast<uint32_t>(std::min(offset, answer.text.size())));
+        offset += token.bytes.size();
+    }
     answer.tokens.insert(answer.tokens.end(), delta.tokens.begin(), delta.tokens.end());
 }
 
@@ -106,10 +116,12 @@ std::vector<Message> Conversation::messages(TurnId last, std::string_view model)
         const Turn& said = turn(id);
         if (said.role == Role::assistant && said.text.empty()) continue;
         Message message{.role = said.role, .text = said.text};
-        if (said.role == Role::assistant && said.model == model) message.tokens = exact_ids(said);
+        if (said.role == Role::assistant && said.model == model)
+            for (const Token& token : said.tokens)
+                message.tokens.push_back(token.id);
         messages.push_back(std::move(message));
     }
-    if (!system_.empty()) messages.push_back({.role = Role::system, .text = system_});
+    if (!system_->empty()) messages.push_back({.role = Role::system, .text = *system_});
     std::reverse(messages.begin(), messages.end());
     return messages;
 }
@@ -123,14 +135,22 @@ std::vector<TurnId> Conversation::siblings(TurnId id) const {
 }
 
 TurnId Conversation::newest_leaf(TurnId id) const {
-    // A parent is older than its children, so one walk forward reaches the newest descendant.
-    TurnId leaf = id;
-    for (const Turn& other : turns_)
-        if (other.parent == leaf && other.id > leaf) {
-            const auto family = siblings(other.id);
-            leaf = family.back();
-        }
-    return leaf;
+    std::vector<TurnId> newest_child(turns_.size() + 1, 0);
+    for (const Turn& turn : turns_)
+        newest_child[turn.parent] = turn.id;
+    while (newest_child[id] != 0)
+        id = newest_child[id];
+    return id;
+}
+
+std::vector<TurnId> Conversation::leaves() const {
+    std::vector<bool> has_child(turns_.size() + 1, false);
+    for (const Turn& turn : turns_)
+        has_child[turn.parent] = true;
+    std::vector<TurnId> found;
+    for (const Turn& turn : turns_)
+        if (!has_child[turn.id]) found.push_back(turn.id);
+    return found;
 }
 
 bool Conversation::show_sibling(TurnId id, int step) {

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -38,17 +39,28 @@ struct Turn {
     std::string text;  // as the model or the user wrote it: sanitize before it is shown
     // Answers only.
     std::string model;
+    // What stood in front of the conversation; never null. All answers given under the same
+    // instructions share one copy.
+    std::shared_ptr<const std::string> system = no_system();
     Sampling sampling;
     std::vector<ParameterMark> marks;
     std::vector<Token> tokens;
+    std::vector<uint32_t> text_offsets;  // of each token: bytes of text before it
     FinishReason reason = FinishReason::stop;
     Usage usage;
     uint64_t seed = 0;
-    std::string error;  // a sentence, with TurnState::error
+    std::string error;     // a sentence, with TurnState::error
+    bool cut_off = false;  // interrupted because the program ended
+
+    static const std::shared_ptr<const std::string>& no_system();
 };
 
 class Conversation {
   public:
+    Conversation() = default;
+    // From turns 1, 2, ... as they were. Throws core::Error(storage) where they are no tree.
+    Conversation(std::vector<Turn> turns, TurnId tip, std::string system);
+
     bool empty() const { return turns_.empty(); }
     // Turns are numbered 1..size().
     TurnId size() const { return static_cast<TurnId>(turns_.size()); }
@@ -57,8 +69,8 @@ class Conversation {
     const Turn& turn(TurnId id) const;
 
     // Instructions in front of every prompt; empty: none.
-    const std::string& system() const { return system_; }
-    void set_system(std::string text) { system_ = std::move(text); }
+    const std::string& system() const { return *system_; }
+    void set_system(std::string text);
 
     // A new child of the tip, which it becomes.
     TurnId add_user(std::string text);
@@ -72,8 +84,8 @@ class Conversation {
 
     // From the root to the tip.
     std::vector<TurnId> line() const;
-    // The prompt that ends with `last` (a turn of the line): what Generate carries. Answers of
-    // `model` go with their exact ids; failed and empty answers are left out.
+    // The prompt that ends with `last`: what Generate carries. Answers of `model` go with their
+    // exact ids, never to be tokenized again; failed and empty answers are left out.
     std::vector<Message> messages(TurnId last, std::string_view model) const;
 
     // Turns with the same parent and role, oldest first, itself included.
@@ -83,15 +95,18 @@ class Conversation {
     bool show_sibling(TurnId id, int step);
     // The newest answer on the line, or 0.
     TurnId last_answer() const;
+    // The turn in which a line through `id` ends: itself, or its newest descendant.
+    TurnId newest_leaf(TurnId id) const;
+    // Turns without children: one for each line of the tree.
+    std::vector<TurnId> leaves() const;
 
   private:
     Turn& mutable_turn(TurnId id);
     Turn& add(TurnId parent, Role role, TurnState state);
-    TurnId newest_leaf(TurnId id) const;
 
     std::deque<Turn> turns_;  // turns_[id - 1]
     TurnId tip_ = 0;
-    std::string system_;
+    std::shared_ptr<const std::string> system_ = Turn::no_system();
 };
 
 }  // namespace chat

@@ -51,7 +51,7 @@ const std::map<std::string, Strings> kFences = {
     {"immintrin.h", {"core/kernels/", "core/ops/probe."}},
     {"cblas.h", {"core/ops/gemm_f32."}},
     {"sentencepiece", {"core/text/sentencepiece.", "app/train/", "tests/train/"}},
-    {"sqlite3.h", {"core/store/"}},
+    {"sqlite3.h", {"core/store/database."}},
     {"pcre2.h", {"core/text/bpe."}},
     {"toml++/", {"app/config.", "ui/theme.", "core/engine/mock"}},
     {"httplib.h", {"app/serve/", "core/engine/remote."}},
@@ -61,7 +61,7 @@ const std::map<std::string, Strings> kFences = {
     {"spdlog/", {"core/base/log."}},
     {"utf8proc.h", {"core/base/utf8."}},
     {"xxhash.h", {"core/base/hash."}},
-    {"readerwriterqueue", {"core/chat/channel."}},
+    {"readerwriterqueue", {"core/base/event_queue."}},
 };
 
 std::string folder_of(const std::string& path) {

@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include "core/base/error.h"
+
 namespace chat {
 namespace {
 
@@ -96,20 +98,89 @@ TEST(Conversation, ExactIdsGoOnlyToTheModelThatMadeThem) {
     EXPECT_TRUE(conversation.messages(next, "other")[1].tokens.empty());
 }
 
-TEST(Conversation, IdsEndWhereTheTextEnds) {
+// What of them spells the text is for the chat format to say; here none is lost.
+TEST(Conversation, AnswersKeepEveryIdWhateverTheTextShows) {
     Conversation conversation;
     const TurnId prompt = conversation.add_user("q");
     const TurnId id = conversation.begin_answer(prompt, "m", {});
     Delta delta = words({" one", " two", "</s>"});
     delta.text = "one two";  // the leading space and the stop string are no content
     conversation.append(id, delta);
-    EXPECT_EQ(conversation.messages(id, "m")[1].tokens, (std::vector<TokenId>{1, 2}));
+    EXPECT_EQ(conversation.messages(id, "m")[1].tokens, (std::vector<TokenId>{1, 2, 3}));
 
     const TurnId broken = conversation.begin_answer(prompt, "m", {});
     delta = words({"caf\xC3"});
     delta.text = "caf\uFFFD";  // bytes that were no UTF-8
     conversation.append(broken, delta);
-    EXPECT_TRUE(conversation.messages(broken, "m")[1].tokens.empty());
+    EXPECT_EQ(conversation.messages(broken, "m")[1].tokens, (std::vector<TokenId>{1}));
+}
+
+TEST(Conversation, TokensKnowWhatTextStandsBeforeThem) {
+    Conversation conversation;
+    const TurnId id = conversation.begin_answer(conversation.add_user("q"), "m", {});
+    conversation.append(id, words({"one", " two"}));
+    Delta held = words({"\xC3"});
+    held.text = "";
+    conversation.append(id, held);
+    held = words({"\xA9"});
+    held.text = "\u00E9";
+    conversation.append(id, held);
+    EXPECT_EQ(conversation.turn(id).text_offsets, (std::vector<uint32_t>{0, 3, 7, 7}));
+}
+
+TEST(Conversation, AnswersRememberTheInstructionsTheyWereGivenUnder) {
+    Conversation conversation;
+    const TurnId prompt = conversation.add_user("q");
+    conversation.set_system("Be brief.");
+    const TurnId first = answer(conversation, prompt, {"one"});
+    const TurnId second = answer(conversation, prompt, {"two"});
+    conversation.set_system("Be long.");
+    EXPECT_EQ(*conversation.turn(first).system, "Be brief.");
+    EXPECT_EQ(conversation.turn(first).system, conversation.turn(second).system);
+    EXPECT_EQ(conversation.system(), "Be long.");
+}
+
+std::vector<Turn> turns_of(const Conversation& conversation) {
+    std::vector<Turn> turns;
+    for (TurnId id = 1; id <= conversation.size(); ++id)
+        turns.push_back(conversation.turn(id));
+    return turns;
+}
+
+TEST(Conversation, IsMadeAgainFromItsTurns) {
+    Conversation conversation;
+    const TurnId prompt = conversation.add_user("q");
+    const TurnId first = answer(conversation, prompt, {"one"});
+    answer(conversation, prompt, {"two"});
+    const Conversation again(turns_of(conversation), first, "Be brief.");
+    EXPECT_EQ(again.line(), (std::vector<TurnId>{prompt, first}));
+    EXPECT_EQ(again.siblings(first).size(), 2U);
+    EXPECT_EQ(again.messages(first, "m").front().text, "Be brief.");
+}
+
+TEST(Conversation, TurnsThatAreNoTreeAreRefused) {
+    Conversation conversation;
+    conversation.add_user("q");
+    conversation.add_user("more");
+    const std::vector<Turn> turns = turns_of(conversation);
+    EXPECT_THROW(Conversation({turns[1]}, 2, ""), core::Error);
+    EXPECT_THROW(Conversation(turns, 3, ""), core::Error);
+    EXPECT_THROW(Conversation(turns, 0, ""), core::Error);
+    std::vector<Turn> circle = turns;
+    circle[0].parent = 2;
+    EXPECT_THROW(Conversation(circle, 2, ""), core::Error);
+}
+
+TEST(Conversation, LeavesAreTheEndsOfItsLines) {
+    Conversation conversation;
+    const TurnId prompt = conversation.add_user("q");
+    const TurnId first = answer(conversation, prompt, {"one"});
+    const TurnId deep = answer(conversation, conversation.add_user("more"), {"deep"});
+    const TurnId second = answer(conversation, prompt, {"two"});
+    EXPECT_EQ(conversation.leaves(), (std::vector<TurnId>{deep, second}));
+    EXPECT_EQ(conversation.newest_leaf(first), deep);
+    EXPECT_EQ(conversation.newest_leaf(prompt), second);
+    EXPECT_EQ(conversation.newest_leaf(second), second);
 }
 
 TEST(Conversation, ChangesOfParametersRememberTheirToken) {

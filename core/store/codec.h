@@ -1,0 +1,40 @@
+// Values of the protocol as columns: parameters as JSON or as (key, text), numbers as blobs, names
+// of enumerators. Reading is lenient: what a newer build wrote and this one does not know is left
+// out.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/chat/conversation.h"
+
+namespace core {
+
+// Every parameter by name, as text that reads back as the same value.
+std::map<std::string, std::string> sampling_texts(const chat::Sampling& sampling);
+// An unknown key or a text that makes no sense changes nothing.
+void set_sampling(chat::Sampling& sampling, std::string_view key, std::string_view text);
+
+// A JSON object of sampling_texts() and of `more`.
+std::string params_json(const chat::Sampling& sampling,
+                        const std::map<std::string, std::string>& more = {});
+std::map<std::string, std::string> read_params_json(std::string_view json);
+chat::Sampling sampling_of(const std::map<std::string, std::string>& params);
+
+// Little-endian 32-bit numbers. Bytes that are left over at the end are dropped.
+std::vector<std::byte> encode_u32(std::span<const uint32_t> values);
+std::vector<uint32_t> decode_u32(std::span<const std::byte> bytes);
+
+std::string_view name_of(chat::Role role);
+std::string_view name_of(chat::TurnState state);
+std::string_view name_of(chat::FinishReason reason);
+chat::Role role_named(std::string_view name);
+chat::TurnState state_named(std::string_view name);
+chat::FinishReason reason_named(std::string_view name);
+
+}  // namespace core

@@ -1,0 +1,56 @@
+// The rows of conversations: values of records.h to SQL and back. Used by the store's thread; every
+// function but load and list happens inside a transaction of the caller.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/store/database.h"
+#include "core/store/records.h"
+
+namespace core {
+
+class Shelf {
+  public:
+    explicit Shelf(Database& database) : database_(database) {}
+
+    // A new, empty conversation. Returns its row.
+    int64_t create(const ConversationHead& head);
+    // Writes turns that are new or were streaming, then the head.
+    void save(int64_t conversation, const ConversationHead& head,
+              const std::vector<chat::Turn>& turns);
+    std::string short_id(int64_t conversation);
+
+    // The row of the conversation whose id is, or alone begins with, `prefix`; with none that of
+    // the one changed last. Deleted ones do not count. Throws DatabaseError (not_found, ambiguous).
+    int64_t find(const std::string& prefix);
+    // Throws DatabaseError (damaged) for rows that are no conversation.
+    StoredConversation load(int64_t conversation);
+    std::vector<ConversationHead> list(uint32_t limit);
+
+    // The row with exactly this id, deleted or not. Throws DatabaseError (not_found).
+    int64_t exact(const std::string& id);
+    void set_deleted(int64_t conversation, bool deleted);
+    void purge(int64_t conversation);
+
+    // Answers that were being written when the program ended become interrupted ones.
+    void mark_cut_off();
+
+  private:
+    int64_t model_row(const StoredModel& model);
+    int64_t system_row(const std::string& text);
+    int64_t node_row(int64_t conversation, chat::TurnId turn);
+    void save_turn(int64_t conversation, const StoredModel& in_use, const chat::Turn& turn);
+    void save_answer(int64_t node, const chat::Turn& turn);
+    void save_marks(int64_t node, const chat::Turn& turn);
+    void save_usage(int64_t node, const chat::Usage& usage);
+    void save_head(int64_t conversation, const ConversationHead& head);
+    std::string free_short_id();
+    ConversationHead read_head(const Statement& row);
+    void load_marks(int64_t conversation, std::vector<chat::Turn>& turns);
+
+    Database& database_;
+};
+
+}  // namespace core

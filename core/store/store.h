@@ -1,0 +1,36 @@
+// Conversations kept on disk: a thread that owns a SQLite database and does what its client asks.
+//
+// Values in, values out (records.h); nobody outside core/store sees SQL. The client never waits: it
+// pushes requests on a StoreChannel and polls its events. A user's turn is saved with
+// `durable`, and is on the disk when its Saved arrives; everything else survives the end of the
+// program, and of the machine but for the last moments. docs/store.md has schema and rules.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "core/store/records.h"
+
+namespace core {
+
+struct StoreOptions {
+    std::string folder = {};  // of chats.db and its lock; made with mode 0700
+    uint32_t page_limit = 0;  // for tests: as if the disk were full beyond so many pages; 0 = none
+};
+
+class Store {
+  public:
+    // Starts the thread; its first event is StoreOpened. Throws Error(internal) when it cannot.
+    // The channel must outlive the store.
+    Store(StoreOptions options, StoreChannel& channel);
+    // Client thread. Does what is in the queue, then ends.
+    ~Store();
+    Store(const Store&) = delete;
+    Store& operator=(const Store&) = delete;
+
+  private:
+    class Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace core
