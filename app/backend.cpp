@@ -14,8 +14,10 @@ struct Backend::Engines {
 
 Backend::Backend(const BackendOptions& options) : engines_(std::make_unique<Engines>()) {
     if (options.mock_script.empty()) {
-        engines_->engine.emplace(
-            core::EngineOptions{.threads = options.threads, .isa = options.isa});
+        engines_->engine.emplace(core::EngineOptions{.threads = options.threads,
+                                                     .isa = options.isa,
+                                                     .kv_directory = options.kv_directory,
+                                                     .kv_disk_bytes = options.kv_disk_bytes});
         engines_->engine->attach(channel_);
     } else {
         engines_->mock.emplace(options.mock_script, options.fake_time);

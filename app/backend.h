@@ -1,6 +1,7 @@
 // The one place that makes an engine, real or scripted, with a channel to it.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -9,10 +10,12 @@
 namespace app {
 
 struct BackendOptions {
-    std::string mock_script = {};  // "" = the real engine
-    bool fake_time = false;        // of the mock
-    unsigned threads = 0;          // 0 = physical cores allowed
-    std::string isa = {};          // "" = the best tier
+    std::string mock_script = {};   // "" = the real engine
+    bool fake_time = false;         // of the mock
+    unsigned threads = 0;           // 0 = physical cores allowed
+    std::string isa = {};           // "" = the best tier
+    std::string kv_directory = {};  // of KV pages; "" = they are kept in memory only
+    uint64_t kv_disk_bytes = 0;     // budget of that directory
 };
 
 class Backend {

@@ -37,9 +37,12 @@ std::string join(const std::vector<std::string>& parts, std::string_view between
 }
 
 SessionOptions session_options(const ChatOptions& options) {
-    return {.sampling = options.sampling,
+    return {.model_path = options.model_path,
+            .model_chosen = options.model_chosen,
+            .sampling = options.sampling,
             .fixed_seed = options.fixed_seed,
             .system = options.system,
+            .temporary = options.temporary,
             .template_name = options.template_name,
             .context = options.context,
             .kv = options.kv,
@@ -50,10 +53,10 @@ SessionOptions session_options(const ChatOptions& options) {
 }  // namespace
 
 ChatApp::ChatApp(const ChatOptions& options, chat::Channel& channel, ui::LineEditor& editor,
-                 ui::Terminal& terminal)
+                 ui::Terminal& terminal, core::StoreChannel* store)
     : options_(options),
       theme_(ui::Theme::named(options.theme)),
-      session_(session_options(options), channel),
+      session_(session_options(options), channel, store),
       editor_(editor),
       terminal_(terminal) {
     editor_.set_completer([](std::string_view line) { return complete_command(line); });
@@ -61,8 +64,9 @@ ChatApp::ChatApp(const ChatOptions& options, chat::Channel& channel, ui::LineEdi
 
 void ChatApp::start(TimePoint now) {
     now_ = now;
+    if (options_.resume) return session_.open(*options_.resume);
     if (options_.bundled_model) session_.say(std::string(kBundledModelText));
-    session_.load(options_.model_path, now);
+    session_.start(now);
 }
 
 void ChatApp::on_input(std::string_view bytes, TimePoint now) {
@@ -95,6 +99,7 @@ void ChatApp::on_timeout(TimePoint now) {
     now_ = now;
     for (const ui::Input& input : decoder_.expire(now))
         dispatch(input);
+    session_.tick(now);
     if (!toast_.empty() && now >= toast_end_) {
         toast_.clear();
         draw_now_ = true;
@@ -106,6 +111,7 @@ std::optional<TimePoint> ChatApp::next_wakeup() const {
     const auto consider = [&next](TimePoint time) { next = next ? std::min(*next, time) : time; };
     if (!toast_.empty()) consider(toast_end_);
     if (status_behind_) consider(status_time_ + kStatusPeriod);
+    if (const auto time = session_.next_wakeup()) consider(*time);
     if (draw_now_) {
         consider(last_draw_);
     } else if (draw_soon_) {
@@ -294,17 +300,21 @@ void ChatApp::show_sibling(int step) {
     }
 }
 
-void ChatApp::new_chat(TimePoint now) {
-    session_.restart();
-    transcript_.truncate(0);
-    transcript_.to_end();
-    toast("new chat", now);
+void ChatApp::new_chat(bool temporary) {
+    session_.restart(temporary);
+    toast(session_.saver().temporary() ? "temporary chat: nothing of it is kept" : "new chat",
+          now_);
 }
 
 // --- screen -----------------------------------------------------------------------------------
 
 // Brings the transcript in step with the session. What is shown already only grows.
 void ChatApp::sync_transcript() {
+    if (std::exchange(shown_conversation_, session_.conversation_number()) !=
+        session_.conversation_number()) {
+        transcript_.truncate(0);
+        transcript_.to_end();
+    }
     const std::vector<Block> wanted = blocks_of(session_);
     size_t same = 0;
     while (same < wanted.size() && same < transcript_.size() &&
@@ -376,7 +386,9 @@ std::string ChatApp::farewell() const {
     if (session_.load_failure()) return core::sanitize(session_.load_failure()->sentence) + "\n";
     const chat::Conversation& conversation = session_.conversation();
     const chat::TurnId answer = conversation.last_answer();
-    if (answer == 0 || conversation.turn(answer).text.empty()) return {};
+    std::string resume = session_.saver().conversation_id();
+    if (!resume.empty()) resume = "resume: moxie -r " + resume + "\n";
+    if (answer == 0 || conversation.turn(answer).text.empty()) return resume;
     const std::string text = core::sanitize(conversation.turn(answer).text);
     size_t begin = text.size();
     for (size_t rows = 0; rows < kRows && begin != 0; ++rows) {
@@ -384,7 +396,7 @@ std::string ChatApp::farewell() const {
         begin = newline == std::string::npos ? 0 : newline;
     }
     if (begin > 0 && text[begin] == '\n') ++begin;
-    return title_of(session_) + "\n" + text.substr(begin) + "\n";
+    return title_of(session_) + "\n" + text.substr(begin) + "\n" + resume;
 }
 
 }  // namespace app

@@ -21,6 +21,11 @@ namespace app {
 
 struct ChatOptions {
     std::string model_path = {};
+    bool model_chosen = false;  // by the user; a conversation that is opened keeps its own else
+    // The conversation to open: the beginning of its id, or empty for the last one.
+    std::optional<std::string> resume = {};
+    bool temporary = false;        // nothing of this session is kept
+    std::string data_folder = {};  // of the saved conversations; empty: nothing is saved
     chat::Sampling sampling = {};
     bool fixed_seed = false;  // --seed was given
     std::string system = {};
@@ -38,8 +43,9 @@ struct ChatOptions {
 
 class ChatApp {
   public:
+    // Without a store nothing is saved.
     ChatApp(const ChatOptions& options, chat::Channel& channel, ui::LineEditor& editor,
-            ui::Terminal& terminal);
+            ui::Terminal& terminal, core::StoreChannel* store = nullptr);
 
     void start(TimePoint now);
     // What the loop has seen.
@@ -55,6 +61,9 @@ class ChatApp {
     bool draw(TimePoint now);
     // When on_timeout() or draw() have something to do next; nothing: only events can tell.
     std::optional<TimePoint> next_wakeup() const;
+
+    // What is not saved yet is given to the store. The last call.
+    void end(TimePoint now) { session_.end(now); }
 
     // For the loop.
     std::optional<int> exit_status() const { return exit_status_; }
@@ -72,7 +81,7 @@ class ChatApp {
     void toast(std::string text, TimePoint now);
     void say(std::string text) { session_.say(std::move(text)); }
     void refuse(std::string sentence) { session_.say(std::move(sentence), true); }
-    void new_chat(TimePoint now);
+    void new_chat(bool temporary);
     void scroll_to_end() { transcript_.to_end(); }
     TimePoint now() const { return now_; }
 
@@ -119,6 +128,7 @@ class ChatApp {
     bool draw_soon_ = true;  // the engine changed something
     bool draw_now_ = true;   // the user did
     bool transcript_stale_ = true;
+    uint32_t shown_conversation_ = 0;
     std::vector<ui::StatusSegment> status_;
     TimePoint status_time_;
     bool status_behind_ = false;  // numbers were held back; shown when their time has come
@@ -132,8 +142,9 @@ class ChatApp {
 };
 
 // Runs the chat on the terminal of the process until the user leaves; returns the exit status.
-// Something must be attached to the channel, or become so. Throws core::Error(terminal).
-int run_chat(const ChatOptions& options, chat::Channel& channel);
+// Something must be attached to the channel, or become so; `store` may be null: nothing is saved.
+// Throws core::Error(terminal).
+int run_chat(const ChatOptions& options, chat::Channel& channel, core::StoreChannel* store);
 
 // Blocks the signals that run_chat() reads from a descriptor, in this thread and all that it
 // starts. REQUIRES: called before the engine's threads are started.

@@ -129,8 +129,11 @@ void stop_process(bool group) {
 
 class ChatLoop {
   public:
-    ChatLoop(const ChatOptions& options, chat::Channel& channel)
-        : channel_(channel), notice_(choose_locale()), app_(options, channel, editor_, terminal_) {
+    ChatLoop(const ChatOptions& options, chat::Channel& channel, core::StoreChannel* store)
+        : channel_(channel),
+          store_(store),
+          notice_(choose_locale()),
+          app_(options, channel, editor_, terminal_, store) {
         const sigset_t signals = chat_signals();
         signal_fd_.emplace(::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC));
         if (!options.control_socket.empty()) control_.emplace(options.control_socket);
@@ -149,6 +152,7 @@ class ChatLoop {
             terminal_.suspend();
             ::_exit(kEmergencyStatus);  // C-\: nobody is waited for
         }
+        app_.end(steady_clock::now());
         return *app_.exit_status();
     }
 
@@ -161,10 +165,10 @@ class ChatLoop {
         app_.draw(steady_clock::now());
         if (control_) control_->serve(app_);
         wait();
-        if (is_ready(1)) {
-            channel_.acknowledge_events();
-            app_.on_events(steady_clock::now());
-        }
+        const bool told = store_ != nullptr && is_ready(3);
+        if (told) store_->events.acknowledge();
+        if (is_ready(1)) channel_.acknowledge_events();
+        if (told || is_ready(1)) app_.on_events(steady_clock::now());
         if (is_ready(2)) read_signals();
         if (is_ready(0)) read_keys();
         app_.on_timeout(steady_clock::now());
@@ -177,6 +181,8 @@ class ChatLoop {
         fds_ = {{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0},
                 {.fd = channel_.event_fd(), .events = POLLIN, .revents = 0},
                 {.fd = *signal_fd_, .events = POLLIN, .revents = 0}};
+        if (store_ != nullptr)
+            fds_.push_back({.fd = store_->events.fd(), .events = POLLIN, .revents = 0});
         if (control_) control_->add_to(fds_);
         int timeout = -1;
         if (const auto next = app_.next_wakeup()) {
@@ -223,7 +229,8 @@ class ChatLoop {
     }
 
     chat::Channel& channel_;
-    const std::string notice_;  // before the editor and the terminal, which need the locale
+    core::StoreChannel* const store_;  // null: nothing is saved
+    const std::string notice_;         // before the editor and the terminal, which need the locale
     ui::LineEditor editor_;
     ui::CursesTerminal terminal_;
     ChatApp app_;
@@ -240,14 +247,14 @@ void block_chat_signals() {
     std::signal(SIGPIPE, SIG_IGN);
 }
 
-int run_chat(const ChatOptions& options, chat::Channel& channel) {
+int run_chat(const ChatOptions& options, chat::Channel& channel, core::StoreChannel* store) {
     block_chat_signals();
     core::wake_promptly();
     std::string farewell;
     int status = 0;
     {
         const QuietStandardError quiet;
-        ChatLoop loop(options, channel);
+        ChatLoop loop(options, channel, store);
         status = loop.run();
         farewell = loop.farewell();
     }

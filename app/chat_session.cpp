@@ -25,23 +25,36 @@ uint64_t random_seed() {
 }  // namespace
 
 std::string_view activity_name(Activity activity) {
-    constexpr std::array<std::string_view, 6> kNames = {"no model", "load", "idle",
-                                                        "prefill",  "gen",  "stopping"};
+    constexpr std::array<std::string_view, 8> kNames = {"no model", "open",    "load", "idle",
+                                                        "saving",   "prefill", "gen",  "stopping"};
     return kNames.at(static_cast<size_t>(activity));
 }
 
-ChatSession::ChatSession(SessionOptions options, chat::Channel& channel)
-    : options_(std::move(options)), channel_(channel) {
+ChatSession::ChatSession(SessionOptions options, chat::Channel& channel, core::StoreChannel* store)
+    : options_(std::move(options)), channel_(channel), saver_(store) {
     conversation_.set_system(options_.system);
+    saver_.begin(options_.temporary);
+}
+
+void ChatSession::start(TimePoint now) {
+    load(options_.model_path, now);
 }
 
 void ChatSession::load(std::string path, TimePoint now) {
+    load_model(std::move(path), {}, now);
+}
+
+void ChatSession::load_model(std::string path, std::string fallback, TimePoint now) {
+    now_ = now;
     chat::LoadModel request{.id = channel_.next_id(),
                             .path = path,
                             .context = options_.context,
                             .kv_type = options_.kv,
                             .template_name = options_.template_name};
-    loading_ = Loading{.id = request.id, .cancel = request.cancel, .path = std::move(path)};
+    loading_ = Loading{.id = request.id,
+                       .cancel = request.cancel,
+                       .path = std::move(path),
+                       .fallback = std::move(fallback)};
     progress_ = {.id = request.id};
     progress_started_ = now;
     progress_from_ = 0;
@@ -54,10 +67,28 @@ void ChatSession::send(std::string prompt, TimePoint now) {
 }
 
 void ChatSession::send_next(TimePoint now) {
+    now_ = now;
     if (busy() || !model_ || queue_.empty()) return;
     std::string prompt = std::move(queue_.front());
     queue_.pop_front();
-    answer(conversation_.add_user(std::move(prompt)), now);
+    if (!saver_.saves()) return send_now(std::move(prompt), false, now);
+    chat::Turn turn;
+    turn.id = conversation_.size() + 1;
+    turn.parent = conversation_.tip();
+    turn.text = prompt;
+    sending_ = Sending{.id = saver_.save_prompt(conversation_, head(prompt), std::move(turn)),
+                       .text = std::move(prompt)};
+}
+
+// The prompt is on the disk, or cannot be saved.
+void ChatSession::sent(TimePoint now) {
+    Sending sent = *std::exchange(sending_, std::nullopt);
+    send_now(std::move(sent.text), sent.stopped, now);
+}
+
+void ChatSession::send_now(std::string prompt, bool stopped, TimePoint now) {
+    const chat::TurnId turn = conversation_.add_user(std::move(prompt));
+    if (!stopped) answer(turn, now);
 }
 
 std::optional<std::string> ChatSession::regenerate(TimePoint now) {
@@ -77,22 +108,26 @@ void ChatSession::answer(chat::TurnId prompt, TimePoint now) {
                            .prompt = conversation_.messages(prompt, model_->name),
                            .sampling = options_.sampling,
                            .stop = options_.stop,
-                           .max_tokens = options_.max_tokens};
+                           .max_tokens = options_.max_tokens,
+                           .persist = !saver_.temporary()};
     running_ = Running{
         .id = request.id,
         .cancel = request.cancel,
         .answer = conversation_.begin_answer(prompt, model_->name, options_.sampling),
         .started = now,
     };
+    compare_with_past(prompt, *running_);
     progress_ = {.id = request.id, .phase = chat::Phase::prefill};
     progress_started_ = now;
     progress_from_ = 0;
     tokens_per_second_ = 0;
     rate_tokens_ = 0;
     channel_.submit(std::move(request));
+    save();
 }
 
 bool ChatSession::stop() {
+    if (sending_) sending_->stopped = true;
     if (running_) {
         running_->cancel->store(true);
         running_->stopping = true;
@@ -110,10 +145,13 @@ std::vector<std::string> ChatSession::take_queue() {
     return prompts;
 }
 
-void ChatSession::restart() {
+void ChatSession::restart(bool temporary) {
     std::string system = conversation_.system();
     conversation_ = {};
+    ++conversation_number_;
     conversation_.set_system(std::move(system));
+    saver_.begin(temporary || options_.temporary);
+    residency_.forget();
     notices_.clear();
     queue_.clear();
     context_used_ = 0;
@@ -123,12 +161,22 @@ void ChatSession::restart() {
 
 bool ChatSession::show_sibling(int step) {
     const chat::TurnId answer = conversation_.last_answer();
-    return !busy() && answer != 0 && conversation_.show_sibling(answer, step);
+    if (busy() || answer == 0 || !conversation_.show_sibling(answer, step)) return false;
+    save();
+    ask_residency();
+    return true;
+}
+
+void ChatSession::set_system(std::string text) {
+    conversation_.set_system(std::move(text));
+    save();
+    ask_residency();
 }
 
 void ChatSession::set_sampling(const chat::Sampling& sampling, bool fixed_seed) {
     const chat::Sampling before = std::exchange(options_.sampling, sampling);
     options_.fixed_seed = fixed_seed;
+    save();
     if (!running_ || before == sampling) return;
     const chat::UpdateSampling update{
         .id = channel_.next_id(), .target = running_->id, .sampling = sampling};
@@ -137,14 +185,22 @@ void ChatSession::set_sampling(const chat::Sampling& sampling, bool fixed_seed) 
 }
 
 void ChatSession::say(std::string text, bool error) {
-    notices_.push_back({.id = ++last_notice_,
-                        .after = conversation_.tip(),
-                        .text = std::move(text),
-                        .error = error});
+    say_after(conversation_.tip(), std::move(text), error);
+}
+
+void ChatSession::say_after(chat::TurnId turn, std::string text, bool error) {
+    notices_.push_back(
+        {.id = ++last_notice_, .after = turn, .text = std::move(text), .error = error});
 }
 
 bool ChatSession::drain(TimePoint now) {
+    now_ = now;
     bool any = false;
+    if (core::StoreChannel* store = saver_.store())
+        while (const auto event = store->events.pop()) {
+            std::visit([this, now](const auto& what) { on(what, now); }, *event);
+            any = true;
+        }
     while (const auto event = channel_.poll_event()) {
         std::visit([this, now](const auto& what) { on(what, now); }, *event);
         any = true;
@@ -154,26 +210,36 @@ bool ChatSession::drain(TimePoint now) {
 
 void ChatSession::on(const chat::ModelReady& ready, TimePoint now) {
     if (!loading_ || ready.id != loading_->id) return;
-    loading_.reset();
+    loaded_path_ = std::exchange(loading_, std::nullopt)->path;
     model_ = ready;
     load_failure_.reset();
     model_->name = core::sanitize(ready.name);
-    context_used_ = 0;
+    if (std::exchange(prefetch_wanted_, false))
+        ask_kv(chat::KvAction::prefetch, {conversation_.tip()}, false);
+    else
+        context_used_ = 0;
+    ask_residency();
     send_next(now);
 }
 
 // The engine answers UpdateSampling between two tokens, so that the tokens seen so far are exactly
 // those before the change.
 void ChatSession::on(const chat::Done& done, TimePoint /*now*/) {
+    if (const auto asked = kv_requests_.find(done.id); asked != kv_requests_.end()) {
+        const KvRequest ended = asked->second;
+        kv_requests_.erase(asked);
+        return tell_kv(ended);
+    }
     const auto update = updates_.find(done.id);
     if (update == updates_.end()) return;
     const Update& change = update->second;
-    conversation_.mark_change(change.answer, change.after,
-                              change_label(change.before, change.after));
+    conversation_.mark_change(change.answer, change.after);
     updates_.erase(update);
 }
 
 void ChatSession::on(const chat::Progress& progress, TimePoint now) {
+    if (const auto asked = kv_requests_.find(progress.id); asked != kv_requests_.end())
+        asked->second.progress = progress;
     const bool known =
         (running_ && progress.id == running_->id) || (loading_ && progress.id == loading_->id);
     if (!known) return;
@@ -225,20 +291,33 @@ void ChatSession::on(const chat::Finished& finished, TimePoint now) {
     context_used_ = usage.prompt + usage.generated;
     if (usage.decode_seconds > 0 && usage.generated > 1)
         tokens_per_second_ = usage.generated / usage.decode_seconds;
-    running_.reset();
+    const Running ended = *std::exchange(running_, std::nullopt);
+    tell_reading(ended, usage);
+    save();
+    ask_residency();
     send_next(now);
 }
 
 void ChatSession::on(const chat::Failed& failed, TimePoint now) {
     updates_.erase(failed.id);
-    if (running_ && failed.id == running_->id) {
+    if (const auto asked = kv_requests_.find(failed.id); asked != kv_requests_.end()) {
+        if (asked->second.asked_for) say(failed.sentence, true);
+        kv_requests_.erase(asked);
+    } else if (failed.id == reported_listing_) {
+        reported_listing_ = 0;
+        say(failed.sentence, true);
+    } else if (running_ && failed.id == running_->id) {
         conversation_.fail(running_->answer, failed.sentence);
         running_.reset();
+        save();
         send_next(now);
     } else if (loading_ && failed.id == loading_->id) {
-        const bool stopped = loading_->stopping;
-        loading_.reset();
-        if (stopped) {
+        const Loading ended = *std::exchange(loading_, std::nullopt);
+        if (!ended.stopping && !ended.fallback.empty()) {
+            say(failed.sentence + " Another model answers instead.", true);
+            return load_model(ended.fallback, {}, now);
+        }
+        if (ended.stopping) {
             say(model_ ? "Loading stopped; the model before it stays."
                        : "Loading stopped. /model PATH loads a model.");
         } else {
@@ -258,6 +337,8 @@ Activity ChatSession::activity() const {
         return running_->reading ? Activity::prefill : Activity::generating;
     }
     if (loading_) return loading_->stopping ? Activity::stopping : Activity::loading;
+    if (opening_) return Activity::opening;
+    if (sending_) return sending_->stopped ? Activity::stopping : Activity::saving;
     return model_ ? Activity::idle : Activity::no_model;
 }
 

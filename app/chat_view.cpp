@@ -7,6 +7,7 @@
 #include <map>
 #include <utility>
 
+#include "app/parameters.h"
 #include "core/base/utf8.h"
 
 namespace app {
@@ -57,7 +58,8 @@ std::string label_of(const Turn& turn) {
 std::string trailer_of(const Turn& turn) {
     switch (turn.state) {
         case TurnState::error: return turn.error;
-        case TurnState::interrupted: return "stopped";
+        case TurnState::interrupted:
+            return turn.cut_off ? "interrupted: the program ended here" : "stopped";
         case TurnState::streaming: return {};
         case TurnState::done: break;
     }
@@ -106,6 +108,7 @@ Block block_of(const Turn& turn, const std::map<TurnId, Family>& families) {
                      .text_style = StyleName::text},
             .text = turn.text,
             .marks = turn.marks,
+            .sampling = &turn.sampling,
             .trailer = trailer_of(turn),
             .trailer_style = turn.state == TurnState::error ? StyleName::error : StyleName::notice};
 }
@@ -123,7 +126,7 @@ std::string percent(const chat::Progress& progress) {
 
 std::string loading_text(const ChatSession& session, TimePoint now) {
     const chat::Progress& progress = session.progress();
-    std::string text = progress.phase == chat::Phase::restoring ? "restore" : "load";
+    std::string text = progress.phase == chat::Phase::restoring ? "restoring" : "load";
     text += percent(progress);
     const double rate = session.progress_rate(now);
     if (rate > 0 && progress.total > progress.done) {
@@ -135,13 +138,15 @@ std::string loading_text(const ChatSession& session, TimePoint now) {
 
 std::string prefill_text(const ChatSession& session, TimePoint now) {
     const chat::Progress& progress = session.progress();
-    std::string text = progress.phase == chat::Phase::restoring ? "restore" : "prefill";
+    std::string text = progress.phase == chat::Phase::restoring ? "restoring" : "prefill";
     text += percent(progress);
     const double rate = session.progress_rate(now);
     if (rate > 0 && progress.total > progress.done)
         text += " " + short_count(static_cast<uint64_t>(rate)) + " t/s eta " +
                 short_time(static_cast<double>(progress.total - progress.done) / rate);
-    if (!progress.reason.empty()) text += " - " + core::sanitize(progress.reason);
+    std::string reason = core::sanitize(progress.reason);
+    if (reason.empty()) reason = session.reread_reason();
+    if (!reason.empty()) text += " - " + reason;
     return text;
 }
 
@@ -149,8 +154,18 @@ std::string state_text(const ChatSession& session, TimePoint now) {
     switch (session.activity()) {
         case Activity::loading: return loading_text(session, now);
         case Activity::prefill: return prefill_text(session, now);
-        default: return std::string(activity_name(session.activity()));
+        default: break;
     }
+    // The pages of a conversation come from the disk while its next prompt is typed.
+    if (const auto share = session.prefetched(); share && !session.busy())
+        return "restoring " + std::to_string(static_cast<int>(*share * 100)) + "%";
+    return std::string(activity_name(session.activity()));
+}
+
+ui::StatusSegment residency_segment(const ChatSession& session) {
+    const chat::KvEntry* entry = session.residency().current();
+    if (entry == nullptr || session.busy()) return {};
+    return {.text = residency_label(*entry), .priority = 40};
 }
 
 ui::StatusSegment context_segment(const ChatSession& session) {
@@ -185,6 +200,12 @@ std::vector<Block> blocks_of(const ChatSession& session) {
         blocks.push_back(block_of(conversation.turn(id), families));
         add_notices(id);
     }
+    if (session.sending() != nullptr)
+        blocks.push_back({.item = {.key = kQueueKeys,
+                                   .label = "saving ▸",
+                                   .label_style = StyleName::queue,
+                                   .text_style = StyleName::queue},
+                          .text = *session.sending()});
     for (const std::string& prompt : session.queue())
         blocks.push_back({.item = {.key = kQueueKeys + std::hash<std::string>()(prompt) / 2,
                                    .label = "queued ▸",
@@ -203,8 +224,10 @@ void show_block(ui::Transcript& transcript, size_t index, const Block& block) {
     for (size_t i = transcript.marks(index); i < block.marks.size(); ++i) {
         const chat::ParameterMark& mark = block.marks[i];
         text_to(mark.text_bytes);
-        transcript.append_mark(
-            index, "┊" + mark.label + " @" + std::to_string(mark.change.at_token) + "┊");
+        const chat::Sampling& before =
+            i == 0 ? *block.sampling : block.marks[i - 1].change.sampling;
+        transcript.append_mark(index, "┊" + change_label(before, mark.change.sampling) + " @" +
+                                          std::to_string(mark.change.at_token) + "┊");
     }
     text_to(block.text.size());
     transcript.set_trailer(index, block.trailer, block.trailer_style);
@@ -219,6 +242,7 @@ std::string title_of(const ChatSession& session) {
     std::replace(subject.begin(), subject.end(), '\n', ' ');
     constexpr size_t kSubjectColumns = 40;
     const std::string_view shown = core::fit_width(subject, kSubjectColumns);
+    if (session.saver().temporary()) title += " · temporary";
     return title + " · " + std::string(shown) + (shown.size() < subject.size() ? "…" : "");
 }
 
@@ -228,7 +252,13 @@ std::string branch_of(const ChatSession& session) {
     const std::vector<TurnId> family = session.conversation().siblings(answer);
     if (family.size() < 2) return {};
     const auto place = std::find(family.begin(), family.end(), answer) - family.begin() + 1;
-    return "answer " + std::to_string(place) + "/" + std::to_string(family.size());
+    std::string text = "answer " + std::to_string(place) + "/" + std::to_string(family.size());
+    std::string glyphs;
+    for (const TurnId sibling : family)
+        if (const chat::KvEntry* entry = session.residency().of(sibling))
+            glyphs += residency_glyph(*entry);
+    if (!glyphs.empty()) text += " " + glyphs;
+    return text;
 }
 
 std::vector<ui::StatusSegment> status_segments(const ChatSession& session, TimePoint now,
@@ -246,6 +276,7 @@ std::vector<ui::StatusSegment> status_segments(const ChatSession& session, TimeP
         segments.push_back(
             {.text = "ttft " + short_time(session.first_token_seconds()), .priority = 30});
     segments.push_back({.text = differences, .priority = 50});
+    segments.push_back(residency_segment(session));
     if (!session.queue().empty())
         segments.push_back({.text = "q" + std::to_string(session.queue().size()),
                             .priority = 80,

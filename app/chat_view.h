@@ -18,6 +18,7 @@ struct Block {
     ui::TranscriptItem item;
     std::string_view text;  // untrusted
     std::span<const chat::ParameterMark> marks = {};
+    const chat::Sampling* sampling = nullptr;  // before the marks, where there are any
     std::string trailer = {};
     ui::StyleName trailer_style = ui::StyleName::notice;
 };
@@ -28,7 +29,8 @@ std::vector<Block> blocks_of(const ChatSession& session);
 void show_block(ui::Transcript& transcript, size_t index, const Block& block);
 
 std::string title_of(const ChatSession& session);
-// "answer 2/3" for the newest answer; empty where it is the only one.
+// "answer 2/3 ●◐○" for the newest answer, with what the KV cache has of each; empty where it is the
+// only one.
 std::string branch_of(const ChatSession& session);
 
 // `differences`: the parameters that are not the defaults.

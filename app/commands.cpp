@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <utility>
 
 #include "app/chat_app.h"
@@ -62,7 +63,48 @@ void run_help(ChatApp& app, std::string_view /*arguments*/) {
 
 void run_new(ChatApp& app, std::string_view /*arguments*/) {
     require_idle(app, "/new");
-    app.new_chat(app.now());
+    app.new_chat(false);
+}
+
+void run_temporary(ChatApp& app, std::string_view /*arguments*/) {
+    require_idle(app, "/temporary");
+    app.new_chat(true);
+}
+
+void report(ChatApp& app, const std::optional<std::string>& trouble) {
+    if (trouble) app.refuse(*trouble);
+}
+
+void run_delete(ChatApp& app, std::string_view /*arguments*/) {
+    report(app, app.session().remove(core::Removal::remove));
+}
+
+void run_undelete(ChatApp& app, std::string_view /*arguments*/) {
+    require_idle(app, "/undelete");
+    report(app, app.session().remove(core::Removal::restore));
+}
+
+void run_purge(ChatApp& app, std::string_view arguments) {
+    if (arguments == "yes") return report(app, app.session().remove(core::Removal::purge));
+    app.say(
+        "This removes the conversation and all that was read of it from this disk, for ever. "
+        "/purge yes does it; /delete can be taken back.");
+}
+
+struct KvWord {
+    std::string_view name;
+    chat::KvAction action;
+};
+
+constexpr std::array kKvWords = {
+    KvWord{"list", chat::KvAction::list}, KvWord{"save", chat::KvAction::save},
+    KvWord{"drop", chat::KvAction::drop}, KvWord{"prefetch", chat::KvAction::prefetch}};
+
+void run_kv(ChatApp& app, std::string_view arguments) {
+    const std::string_view word = arguments.empty() ? "list" : arguments;
+    for (const KvWord& known : kKvWords)
+        if (known.name == word) return report(app, app.session().manage_kv(known.action));
+    usage("/kv " + std::string(arguments), "unknown", "there are list, save, drop and prefetch");
 }
 
 void run_regen(ChatApp& app, std::string_view /*arguments*/) {
@@ -141,10 +183,15 @@ void run_quit(ChatApp& app, std::string_view /*arguments*/) {
 constexpr std::array kCommands = {
     Command{"help", "?", "", "commands and keys", run_help},
     Command{"new", "", "", "a new, empty conversation", run_new},
+    Command{"temporary", "", "", "a new conversation of which nothing is kept", run_temporary},
+    Command{"delete", "", "", "remove this conversation; /undelete takes it back", run_delete},
+    Command{"undelete", "", "", "bring back what was deleted last", run_undelete},
+    Command{"purge", "", "[yes]", "remove this conversation for ever", run_purge},
     Command{"regen", "", "", "another answer; the one before stays", run_regen},
     Command{"set", "", "NAME VALUE|reset", "sampling, from the next token on", run_set},
     Command{"show", "", "params|model|keys", "what is in force", run_show},
     Command{"system", "", "TEXT|show|off", "instructions in front of the conversation", run_system},
+    Command{"kv", "", "list|save|drop|prefetch", "what was read of this conversation", run_kv},
     Command{"model", "", "PATH", "load another model", run_model},
     Command{"quit", "exit", "", "leave", run_quit},
 };
@@ -208,6 +255,9 @@ std::vector<std::string> complete_command(std::string_view line) {
     } else if (line.substr(0, space) == "/show") {
         for (const std::string_view word : {"params", "model", "keys"})
             if (word.starts_with(line.substr(space + 1))) found.emplace_back(word);
+    } else if (line.substr(0, space) == "/kv") {
+        for (const KvWord& word : kKvWords)
+            if (word.name.starts_with(line.substr(space + 1))) found.emplace_back(word.name);
     }
     return found;
 }

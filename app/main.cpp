@@ -6,6 +6,7 @@
 #include <functional>
 #include <iostream>
 #include <new>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -21,6 +22,7 @@
 #include "app/tokenize_cmd.h"
 #include "core/base/error.h"
 #include "core/base/utf8.h"
+#include "core/store/store.h"
 
 namespace {
 
@@ -45,8 +47,13 @@ int run_guarded(const std::function<int()>& body) {
 
 int run_chat_process(const app::ChatInvocation& invocation) {
     app::block_chat_signals();
+    // The store outlives the chat, so that what it was given last is written.
+    core::StoreChannel channel;
+    std::optional<core::Store> store;
+    if (!invocation.chat.data_folder.empty())
+        store.emplace(core::StoreOptions{.folder = invocation.chat.data_folder}, channel);
     app::Backend backend(invocation.backend);
-    return app::run_chat(invocation.chat, backend.channel());
+    return app::run_chat(invocation.chat, backend.channel(), store ? &channel : nullptr);
 }
 
 int run(const app::ChatInvocation& invocation) {

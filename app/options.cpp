@@ -17,6 +17,7 @@
 
 #include "app/parameters.h"
 #include "core/base/error.h"
+#include "core/base/paths.h"
 #include "core/kernels/kernels.h"
 #include "core/kv/page_pool.h"
 #include "core/text/chat_format.h"
@@ -144,6 +145,12 @@ struct MainOptions {
     BackendOptions engine;
     std::string control;
     bool no_supervisor = false;
+    bool last = false;
+    std::string resume;
+    bool temporary = false;
+    std::string kv_dir;
+    double kv_disk_gb = 20;
+    bool no_kv_disk = false;
 
     void add_to(CLI::App& app) {
         app.add_option("prompt", words,
@@ -167,6 +174,7 @@ struct MainOptions {
         app.add_option("--ctx", oneshot.context, "tokens of context; default: at most 8192")
             ->type_name("N");
         app.add_option("--kv", kv, "type of the KV cache: f32, f16, q8")->capture_default_str();
+        add_kept(app);
         app.add_option("--threads", engine.threads, "threads; default: physical cores")
             ->type_name("N")
             ->check(CLI::Range(1U, 1024U));
@@ -180,6 +188,23 @@ struct MainOptions {
         app.add_flag("--verbose", oneshot.verbose, "model, tokens and speed on standard error");
         app.set_version_flag("--version", "moxie " MOXIE_VERSION);
         app.footer(std::string(kCommands));
+    }
+
+    // What stays on the disk.
+    void add_kept(CLI::App& app) {
+        app.add_flag("-c,--continue", last, "open the last conversation");
+        app.add_option("-r,--resume", resume, "open the conversation whose id begins with this")
+            ->type_name("ID");
+        app.add_flag("--temporary", temporary, "a chat of which nothing is kept");
+        app.add_option("--kv-dir", kv_dir,
+                       "folder for what was read of conversations; default: "
+                       "$XDG_CACHE_HOME/moxie/kv")
+            ->type_name("DIR");
+        app.add_option("--kv-disk", kv_disk_gb, "most GB that this folder may hold")
+            ->type_name("GB")
+            ->capture_default_str()
+            ->check(CLI::Range(0.0, 1e6));
+        app.add_flag("--no-kv-disk", no_kv_disk, "keep what was read in memory only");
     }
 
     void read_backend() {
@@ -198,9 +223,41 @@ struct MainOptions {
     }
 };
 
+// A path that means the same from wherever the conversation is opened again.
+std::string absolute(const std::string& path) {
+    std::error_code error;
+    const auto whole = std::filesystem::absolute(path, error);
+    return path.empty() || error ? path : whole.lexically_normal().string();
+}
+
+// Pages of answers on standard output are kept on disk only in a folder that is named.
+void choose_kv_folder(MainOptions& options, bool chat) {
+    if (options.no_kv_disk || (options.kv_dir.empty() && !chat)) return;
+    options.engine.kv_directory =
+        options.kv_dir.empty() ? core::cache_folder() + "/kv" : absolute(options.kv_dir);
+    options.engine.kv_disk_bytes = static_cast<uint64_t>(options.kv_disk_gb * 1e9);
+}
+
+void check_kept(const MainOptions& options, bool chat) {
+    const bool opens = options.last || !options.resume.empty();
+    if (options.last && !options.resume.empty())
+        refuse("--continue", "is given with --resume", "use one of them");
+    if (opens && options.temporary)
+        refuse("--temporary", "is given with a conversation to open", "use one of them");
+    if (opens && !chat)
+        refuse(options.last ? "--continue" : "--resume", "is for the chat",
+               "leave the prompt out, and use a terminal");
+}
+
 ChatInvocation chat_invocation(MainOptions&& options, bool bundled) {
     OneShotOptions& common = options.oneshot;
-    return {.chat = {.model_path = std::move(common.model_path),
+    std::optional<std::string> resume;
+    if (options.last || !options.resume.empty()) resume = std::move(options.resume);
+    return {.chat = {.model_path = absolute(common.model_path),
+                     .model_chosen = !bundled,
+                     .resume = std::move(resume),
+                     .temporary = options.temporary,
+                     .data_folder = options.temporary ? "" : core::data_folder(),
                      .sampling = std::move(common.sampling),
                      .fixed_seed = options.seed.given,
                      .system = std::move(common.system),
@@ -231,13 +288,18 @@ Invocation parse_main(const std::vector<std::string>& arguments, Terminals termi
     if (!options.seed.given) common.sampling.seed = random_seed();
     const bool bundled = options.model.empty() && options.engine.mock_script.empty();
     common.model_path = bundled ? find_default_model(model_folders()) : options.model;
-    if (bundled && common.model_path.empty())
+    const bool has_words = !options.words.empty();
+    const bool chat =
+        !has_words && terminals.standard_input && terminals.standard_output && !common.json;
+    check_kept(options, chat);
+    choose_kv_folder(options, chat);
+    // A conversation that is opened may bring its model.
+    const bool opens = options.last || !options.resume.empty();
+    if (bundled && common.model_path.empty() && !opens)
         throw core::Error(core::ErrorKind::model_not_found, "",
                           "no model is given and none is bundled", "use -m FILE");
 
-    const bool has_words = !options.words.empty();
-    if (!has_words && terminals.standard_input && terminals.standard_output && !common.json)
-        return chat_invocation(std::move(options), bundled);
+    if (chat) return chat_invocation(std::move(options), bundled);
     common.read_input = !terminals.standard_input;
     return OneShotInvocation{.oneshot = std::move(common), .backend = std::move(options.engine)};
 }

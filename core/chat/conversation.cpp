@@ -79,12 +79,11 @@ void Conversation::append(TurnId id, const Delta& delta) {
     answer.tokens.insert(answer.tokens.end(), delta.tokens.begin(), delta.tokens.end());
 }
 
-void Conversation::mark_change(TurnId id, const Sampling& sampling, std::string label) {
+void Conversation::mark_change(TurnId id, const Sampling& sampling) {
     Turn& answer = mutable_turn(id);
     answer.marks.push_back(
         {.change = {.at_token = static_cast<uint32_t>(answer.tokens.size()), .sampling = sampling},
-         .text_bytes = answer.text.size(),
-         .label = std::move(label)});
+         .text_bytes = answer.text.size()});
 }
 
 void Conversation::finish(TurnId id, const Finished& finished) {

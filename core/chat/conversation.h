@@ -28,7 +28,6 @@ enum class TurnState : uint8_t { streaming, done, interrupted, error };
 struct ParameterMark {
     SamplingChange change;
     size_t text_bytes = 0;  // of the answer when it took effect
-    std::string label;      // "T 0.7→1.1"
 };
 
 struct Turn {
@@ -78,7 +77,7 @@ class Conversation {
     TurnId begin_answer(TurnId parent, std::string model, const Sampling& sampling);
     // Appends to the streaming answer `id`.
     void append(TurnId id, const Delta& delta);
-    void mark_change(TurnId id, const Sampling& sampling, std::string label);
+    void mark_change(TurnId id, const Sampling& sampling);
     void finish(TurnId id, const Finished& finished);
     void fail(TurnId id, std::string sentence);
 

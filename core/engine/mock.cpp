@@ -28,6 +28,9 @@ constexpr Milliseconds kFlagInterval{2};
 // sees then depends on the client and not on the speed of this thread.
 constexpr size_t kMaxAhead = size_t{64} << 10U;
 
+// Progress events of a restore, the first of them at its beginning.
+constexpr uint32_t kRestoreSteps = 5;
+
 // Milliseconds since the start, slept or only counted.
 class MockClock {
   public:
@@ -104,7 +107,7 @@ std::string fill_placeholders(std::string text, const Prompt& prompt,
     return text;
 }
 
-// A LoadModel, Generate or Prefill that takes its (virtual) time.
+// A LoadModel, Generate, Prefill or Kv prefetch that takes its (virtual) time.
 struct Job {
     chat::Channel* channel = nullptr;
     chat::Request request;
@@ -115,6 +118,9 @@ struct Job {
 
     // LoadModel
     uint32_t load_step = 0;
+
+    // Generate, Prefill, Kv
+    uint32_t restore_step = 0;
 
     // Generate, Prefill
     const MockReply* reply = nullptr;
@@ -142,9 +148,11 @@ struct MockEngine::Impl {
     std::optional<Milliseconds> time_to_sleep() const;
     void accept(Arrival arrival);
     void end_at_once(chat::Channel& channel, const chat::Request& request);
+    void answer_kv(chat::Channel& channel, const chat::Kv& request);
     void advance();
     void step(Job& job);
     void step_load(Job& job);
+    void step_restore(Job& job, uint32_t tokens, Milliseconds delay);
     void step_generate(Job& job);
     void emit_token(Job& job);
     void finish(Job& job, chat::FinishReason reason);
@@ -207,7 +215,7 @@ void MockEngine::Impl::advance() {
         if (job.cancel->load()) {
             if (std::holds_alternative<chat::Generate>(job.request)) {
                 finish(job, chat::FinishReason::cancelled);
-            } else if (std::holds_alternative<chat::Prefill>(job.request)) {
+            } else if (!std::holds_alternative<chat::LoadModel>(job.request)) {
                 emit(job, chat::Done{.id = chat::request_of(job.request)});
                 job.over = true;
             } else {
@@ -230,7 +238,11 @@ void MockEngine::Impl::advance() {
 
 void MockEngine::Impl::accept(Arrival arrival) {
     const auto cancel = chat::cancel_flag_of(arrival.request);
-    if (!cancel) return end_at_once(*arrival.channel, arrival.request);
+    const auto* kv = std::get_if<chat::Kv>(&arrival.request);
+    const bool prefetches =
+        kv != nullptr && kv->action == chat::KvAction::prefetch && script.kv.prefetch_tokens > 0;
+    if (!cancel || (kv != nullptr && !prefetches))
+        return end_at_once(*arrival.channel, arrival.request);
     Job job{.channel = arrival.channel,
             .request = std::move(arrival.request),
             .cancel = cancel,
@@ -243,6 +255,7 @@ void MockEngine::Impl::accept(Arrival arrival) {
         return;
     }
     if (!loaded) return fail(job, "No model is loaded.", static_cast<int>(ErrorKind::usage));
+    if (prefetches) return jobs.push_back(std::move(job));
     if (const auto* prefill = std::get_if<chat::Prefill>(&job.request)) {
         job.prompt = read_prompt({.prompt = prefill->messages});
     } else {
@@ -257,9 +270,10 @@ void MockEngine::Impl::accept(Arrival arrival) {
     if (std::holds_alternative<chat::Generate>(job.request)) ++uses[job.reply];
     job.usage.prompt = job.reply->prompt_tokens != 0 ? job.reply->prompt_tokens : job.prompt.words;
     job.usage.reused = std::min(job.reply->reused_tokens, job.usage.prompt);
+    job.usage.restored = std::min(job.reply->restored_tokens, job.usage.reused);
     job.usage.recomputed = job.usage.prompt - job.usage.reused;
     job.prefilled = job.usage.reused;
-    job.due += job.reply->prefill_delay;
+    if (job.usage.restored == 0) job.due += job.reply->prefill_delay;
     jobs.push_back(std::move(job));
 }
 
@@ -300,19 +314,58 @@ void MockEngine::Impl::end_at_once(chat::Channel& channel, const chat::Request& 
     } else if (std::holds_alternative<chat::UnloadModel>(request)) {
         loaded = false;
         channel.emit(chat::Done{.id = id});
-    } else if (const auto* kv = std::get_if<chat::Kv>(&request);
-               kv != nullptr && kv->action == chat::KvAction::list) {
-        channel.emit(chat::KvListed{.id = id});
+    } else if (const auto* kv = std::get_if<chat::Kv>(&request)) {
+        answer_kv(channel, *kv);
     } else {
         channel.emit(chat::Failed{.id = id, .sentence = "The mock engine cannot do that."});
     }
 }
 
+void MockEngine::Impl::answer_kv(chat::Channel& channel, const chat::Kv& request) {
+    if (request.action != chat::KvAction::list) {
+        channel.emit(chat::Done{.id = request.id});
+        return;
+    }
+    chat::KvListed listed = script.kv.totals;
+    listed.id = request.id;
+    for (size_t i = 0; i < request.lines.size(); ++i) {
+        uint32_t words = 0;
+        for (const chat::Message& message : request.lines[i])
+            words += count_words(message.text);
+        listed.entries.push_back(i < script.kv.entries.size()
+                                     ? script.kv.entries[i]
+                                     : chat::KvEntry{.tokens = words, .resident = words});
+    }
+    channel.emit(std::move(listed));
+}
+
 void MockEngine::Impl::step(Job& job) {
     if (std::holds_alternative<chat::LoadModel>(job.request))
         step_load(job);
+    else if (std::holds_alternative<chat::Kv>(job.request))
+        step_restore(job, script.kv.prefetch_tokens, script.kv.prefetch_delay);
+    else if (job.usage.restored > 0 && job.restore_step < kRestoreSteps)
+        step_restore(job, job.usage.restored, job.reply->restore_delay);
     else
         step_generate(job);
+}
+
+void MockEngine::Impl::step_restore(Job& job, uint32_t tokens, Milliseconds delay) {
+    emit(job, chat::Progress{.id = chat::request_of(job.request),
+                             .phase = chat::Phase::restoring,
+                             .done = uint64_t{tokens} * job.restore_step / (kRestoreSteps - 1),
+                             .total = tokens});
+    if (++job.restore_step < kRestoreSteps) {
+        job.due += delay / (kRestoreSteps - 1);
+        return;
+    }
+    job.usage.restore_seconds = seconds(clock.now() - job.started);
+    if (std::holds_alternative<chat::Kv>(job.request)) {
+        emit(job, chat::Done{.id = chat::request_of(job.request)});
+        job.over = true;
+    } else {
+        job.due += job.reply->prefill_delay;
+    }
 }
 
 void MockEngine::Impl::step_load(Job& job) {

@@ -209,14 +209,17 @@ void read_tokens(const Section& section, MockReply& reply) {
 }
 
 MockReply read_reply(const std::string& path, const toml::table& table) {
-    const Section section(path, table,
-                          {"match", "times", "prompt_tokens", "reused_tokens", "prefill_chunk",
-                           "prefill_delay_ms", "prefill_reason", "hold_prefill", "text", "tokens",
-                           "delay_ms", "repeat", "endless", "finish", "error"});
+    const Section section(
+        path, table,
+        {"match", "times", "prompt_tokens", "reused_tokens", "restored_tokens", "restore_ms",
+         "prefill_chunk", "prefill_delay_ms", "prefill_reason", "hold_prefill", "text", "tokens",
+         "delay_ms", "repeat", "endless", "finish", "error"});
     MockReply reply{.match = section.text("match"),
                     .times = section.count<uint32_t>("times", 0),
                     .prompt_tokens = section.count<uint32_t>("prompt_tokens", 0),
                     .reused_tokens = section.count<uint32_t>("reused_tokens", 0),
+                    .restored_tokens = section.count<uint32_t>("restored_tokens", 0),
+                    .restore_delay = section.delay("restore_ms", Milliseconds(0)),
                     .prefill_chunk = section.count<uint32_t>("prefill_chunk", 64),
                     .prefill_delay = section.delay("prefill_delay_ms", Milliseconds(0)),
                     .prefill_reason = section.text("prefill_reason").value_or(""),
@@ -253,6 +256,38 @@ MockModel read_model(const std::string& path, const toml::table& table) {
     return model;
 }
 
+MockKv read_kv(const std::string& path, const toml::table& table) {
+    const Section section(path, table,
+                          {"lines", "memory_bytes", "memory_budget", "disk_bytes", "disk_budget",
+                           "memory_pages", "disk_pages", "prefetch_tokens", "prefetch_ms"});
+    MockKv kv;
+    if (const toml::array* list = section.array("lines"))
+        for (const toml::node& node : *list) {
+            if (!node.is_table()) fail(path, node.source(), "a line is not a table");
+            const Section line(
+                path, *node.as_table(),
+                {"tokens", "resident", "on_disk", "disk_bytes", "restore_ms", "reread_ms"});
+            const auto seconds = [&](std::string_view key) {
+                return static_cast<double>(line.count<uint32_t>(key, 0)) / 1e3;
+            };
+            kv.entries.push_back({.tokens = line.count<uint32_t>("tokens", 0),
+                                  .resident = line.count<uint32_t>("resident", 0),
+                                  .on_disk = line.count<uint32_t>("on_disk", 0),
+                                  .disk_bytes = line.count<uint64_t>("disk_bytes", 0),
+                                  .restore_seconds = seconds("restore_ms"),
+                                  .reread_seconds = seconds("reread_ms")});
+        }
+    kv.totals = {.memory_bytes = section.count<uint64_t>("memory_bytes", 0),
+                 .memory_budget = section.count<uint64_t>("memory_budget", 0),
+                 .disk_bytes = section.count<uint64_t>("disk_bytes", 0),
+                 .disk_budget = section.count<uint64_t>("disk_budget", 0),
+                 .memory_pages = section.count<uint32_t>("memory_pages", 0),
+                 .disk_pages = section.count<uint32_t>("disk_pages", 0)};
+    kv.prefetch_tokens = section.count<uint32_t>("prefetch_tokens", 0);
+    kv.prefetch_delay = section.delay("prefetch_ms", Milliseconds(0));
+    return kv;
+}
+
 }  // namespace
 
 MockScript read_mock_script(const std::string& path) {
@@ -263,11 +298,12 @@ MockScript read_mock_script(const std::string& path) {
     MockScript script;
     try {
         const toml::table root = toml::parse(file, path);
-        const Section section(path, root, {"model", "reply"});
+        const Section section(path, root, {"model", "kv", "reply"});
         if (const toml::table* model = section.table("model"))
             script.model = read_model(path, *model);
         else
             script.model = read_model(path, toml::table{});
+        if (const toml::table* kv = section.table("kv")) script.kv = read_kv(path, *kv);
         if (const toml::array* replies = section.array("reply"))
             for (const toml::node& node : *replies) {
                 if (!node.is_table()) fail(path, node.source(), "a reply is not a table");

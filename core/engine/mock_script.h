@@ -33,6 +33,8 @@ struct MockReply {
     uint32_t times = 0;                // how often it may be used; 0 = always
     uint32_t prompt_tokens = 0;        // 0 = counted in words
     uint32_t reused_tokens = 0;
+    uint32_t restored_tokens = 0;  // of the reused, from the disk
+    Milliseconds restore_delay{0};
     uint32_t prefill_chunk = 64;
     Milliseconds prefill_delay{0};  // per chunk
     std::string prefill_reason;
@@ -52,8 +54,18 @@ struct MockModel {
     Milliseconds stats_every{250};
 };
 
+// What Kv requests are answered with.
+struct MockKv {
+    // Of the lines asked for, in order; lines beyond them are wholly resident, a token a word.
+    std::vector<chat::KvEntry> entries;
+    chat::KvListed totals;         // without entries
+    uint32_t prefetch_tokens = 0;  // come from the disk when a prefetch is asked for
+    Milliseconds prefetch_delay{0};
+};
+
 struct MockScript {
     MockModel model;
+    MockKv kv;
     std::vector<MockReply> replies;  // the first that matches answers
 };
 

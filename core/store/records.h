@@ -42,8 +42,8 @@ struct ConversationHead {
 };
 
 struct StoredConversation {
-    ConversationHead head;
-    std::vector<chat::Turn> turns;  // 1, 2, ...; marks without labels
+    ConversationHead head = {};
+    chat::Conversation conversation = {};
 };
 
 // --- requests ---------------------------------------------------------------------------------

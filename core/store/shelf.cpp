@@ -349,58 +349,85 @@ StoredConversation Shelf::load(int64_t conversation) {
             throw DatabaseError(StoreTrouble::not_found, "", "the conversation is gone");
         stored.head = read_head(head);
     }
+    std::vector<chat::Turn> turns = load_turns(conversation);
+    load_marks(conversation, turns);
+    stored.conversation = chat::Conversation(std::move(turns), stored.head.tip, stored.head.system);
+    return stored;
+}
+
+namespace {
+
+constexpr const char* kTurns =
+    "SELECT n.ordinal, p.ordinal, n.role, n.state, t.text, n.error, m.name, n.params_json, "
+    "n.seed, n.finish_reason, k.ids, k.text_offsets, u.prompt_tok, u.cached_tok, "
+    "u.restored_tok, u.recomputed_tok, u.gen_tok, u.restored_bytes, u.restore_ms, u.pp_ms, "
+    "u.tg_ms, u.ttft_ms, n.system_id, s.text "
+    "FROM node n LEFT JOIN node p ON p.id = n.parent_id "
+    "LEFT JOIN part t ON t.node_id = n.id AND t.idx = 0 "
+    "LEFT JOIN model m ON m.id = n.author_model_id "
+    "LEFT JOIN system_text s ON s.id = n.system_id "
+    "LEFT JOIN token k ON k.node_id = n.id LEFT JOIN usage u ON u.node_id = n.id "
+    "WHERE n.conv_id = ? ORDER BY n.ordinal";
+constexpr int kFirstOfUsage = 12;
+constexpr int kSystem = 22;
+
+chat::Usage read_usage(const Statement& row) {
+    int column = kFirstOfUsage;
+    const auto count = [&] { return static_cast<uint32_t>(row.number(column++)); };
+    const auto seconds = [&] { return row.real(column++) / 1e3; };
+    // Braces evaluate in order.
+    return {.prompt = count(),
+            .reused = count(),
+            .restored = count(),
+            .recomputed = count(),
+            .generated = count(),
+            .restored_bytes = static_cast<uint64_t>(row.number(column++)),
+            .restore_seconds = seconds(),
+            .prefill_seconds = seconds(),
+            .decode_seconds = seconds(),
+            .first_token_seconds = seconds()};
+}
+
+void read_answer(const Statement& row, chat::Turn& turn) {
+    turn.model = row.text(6);
+    turn.sampling = sampling_of(read_params_json(row.text(7)));
+    turn.seed = static_cast<uint64_t>(row.number(8));
+    turn.reason = reason_named(row.text(9));
+    turn.cut_off = row.text(9) == kCutOff;
+    // Another process may be writing it, or this database could not be repaired.
+    if (turn.state == chat::TurnState::streaming) {
+        turn.state = chat::TurnState::interrupted;
+        turn.cut_off = true;
+    }
+    turn.text_offsets = decode_u32(row.blob(11));
+    set_tokens(turn, decode_u32(row.blob(10)));
+    turn.usage = read_usage(row);
+}
+
+}  // namespace
+
+std::vector<chat::Turn> Shelf::load_turns(int64_t conversation) {
+    std::vector<chat::Turn> turns;
     // Answers given under the same instructions share one copy of them.
     std::map<int64_t, std::shared_ptr<const std::string>> systems;
-    Statement rows = database_.prepare(
-        "SELECT n.ordinal, p.ordinal, n.role, n.state, t.text, m.name, n.system_id, s.text, "
-        "n.params_json, n.seed, n.finish_reason, n.error, k.ids, k.text_offsets, u.prompt_tok, "
-        "u.cached_tok, u.restored_tok, u.recomputed_tok, u.gen_tok, u.restored_bytes, "
-        "u.restore_ms, u.pp_ms, u.tg_ms, u.ttft_ms "
-        "FROM node n LEFT JOIN node p ON p.id = n.parent_id "
-        "LEFT JOIN part t ON t.node_id = n.id AND t.idx = 0 "
-        "LEFT JOIN model m ON m.id = n.author_model_id "
-        "LEFT JOIN system_text s ON s.id = n.system_id LEFT JOIN token k ON k.node_id = n.id "
-        "LEFT JOIN usage u ON u.node_id = n.id WHERE n.conv_id = ? ORDER BY n.ordinal");
+    Statement rows = database_.prepare(kTurns);
     rows.bind(conversation);
     while (rows.step()) {
-        chat::Turn& turn = stored.turns.emplace_back();
+        chat::Turn& turn = turns.emplace_back();
         turn.id = static_cast<chat::TurnId>(rows.number(0));
         turn.parent = static_cast<chat::TurnId>(rows.number(1));
         turn.role = role_named(rows.text(2));
         turn.state = state_named(rows.text(3));
         turn.text = rows.text(4);
-        turn.error = rows.text(11);
+        turn.error = rows.text(5);
         if (turn.role != chat::Role::assistant) continue;
-        turn.model = rows.text(5);
-        if (!rows.is_null(6)) {
-            auto& system = systems[rows.number(6)];
-            if (!system) system = std::make_shared<const std::string>(rows.text(7));
-            turn.system = system;
-        }
-        turn.sampling = sampling_of(read_params_json(rows.text(8)));
-        turn.seed = static_cast<uint64_t>(rows.number(9));
-        turn.reason = reason_named(rows.text(10));
-        turn.cut_off = rows.text(10) == kCutOff;
-        // Another process may be writing it, or this database could not be repaired.
-        if (turn.state == chat::TurnState::streaming) {
-            turn.state = chat::TurnState::interrupted;
-            turn.cut_off = true;
-        }
-        turn.text_offsets = decode_u32(rows.blob(13));
-        set_tokens(turn, decode_u32(rows.blob(12)));
-        turn.usage = {.prompt = static_cast<uint32_t>(rows.number(14)),
-                      .reused = static_cast<uint32_t>(rows.number(15)),
-                      .restored = static_cast<uint32_t>(rows.number(16)),
-                      .recomputed = static_cast<uint32_t>(rows.number(17)),
-                      .generated = static_cast<uint32_t>(rows.number(18)),
-                      .restored_bytes = static_cast<uint64_t>(rows.number(19)),
-                      .restore_seconds = rows.real(20) / 1e3,
-                      .prefill_seconds = rows.real(21) / 1e3,
-                      .decode_seconds = rows.real(22) / 1e3,
-                      .first_token_seconds = rows.real(23) / 1e3};
+        read_answer(rows, turn);
+        if (rows.is_null(kSystem)) continue;
+        auto& system = systems[rows.number(kSystem)];
+        if (!system) system = std::make_shared<const std::string>(rows.text(kSystem + 1));
+        turn.system = system;
     }
-    load_marks(conversation, stored.turns);
-    return stored;
+    return turns;
 }
 
 void Shelf::load_marks(int64_t conversation, std::vector<chat::Turn>& turns) {
@@ -420,8 +447,7 @@ void Shelf::load_marks(int64_t conversation, std::vector<chat::Turn>& turns) {
                            .sampling = turn.marks.empty() ? turn.sampling
                                                           : turn.marks.back().change.sampling},
                 .text_bytes =
-                    at < turn.text_offsets.size() ? turn.text_offsets[at] : turn.text.size(),
-                .label = {}};
+                    at < turn.text_offsets.size() ? turn.text_offsets[at] : turn.text.size()};
             turn.marks.push_back(std::move(mark));
         }
         set_sampling(turn.marks.back().change.sampling, rows.text(3), rows.text(4));

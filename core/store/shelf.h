@@ -25,7 +25,7 @@ class Shelf {
     // The row of the conversation whose id is, or alone begins with, `prefix`; with none that of
     // the one changed last. Deleted ones do not count. Throws DatabaseError (not_found, ambiguous).
     int64_t find(const std::string& prefix);
-    // Throws DatabaseError (damaged) for rows that are no conversation.
+    // Throws Error(storage) for rows that are no tree.
     StoredConversation load(int64_t conversation);
     std::vector<ConversationHead> list(uint32_t limit);
 
@@ -48,6 +48,7 @@ class Shelf {
     void save_head(int64_t conversation, const ConversationHead& head);
     std::string free_short_id();
     ConversationHead read_head(const Statement& row);
+    std::vector<chat::Turn> load_turns(int64_t conversation);
     void load_marks(int64_t conversation, std::vector<chat::Turn>& turns);
 
     Database& database_;

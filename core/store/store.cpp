@@ -238,6 +238,8 @@ bool Store::Impl::handle(StoreRequest& request) {
         const bool saving = std::holds_alternative<SaveTurns>(request);
         fail(request, error.trouble(),
              saving ? save_sentence(error, options_.folder) : error.sentence());
+    } catch (const Error& error) {
+        fail(request, StoreTrouble::damaged, error.sentence());
     } catch (const std::exception& error) {
         fail(request, StoreTrouble::other, std::string("Cannot save: ") + error.what() + ".");
     }

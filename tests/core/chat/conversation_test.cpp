@@ -188,7 +188,7 @@ TEST(Conversation, ChangesOfParametersRememberTheirToken) {
     const TurnId prompt = conversation.add_user("q");
     const TurnId id = conversation.begin_answer(prompt, "m", {});
     conversation.append(id, words({"one", " two"}));
-    conversation.mark_change(id, {.temperature = 1.5F}, "T 0.8→1.5");
+    conversation.mark_change(id, {.temperature = 1.5F});
     conversation.append(id, words({" three"}));
     ASSERT_EQ(conversation.turn(id).marks.size(), 1U);
     EXPECT_EQ(conversation.turn(id).marks[0].change.at_token, 2U);

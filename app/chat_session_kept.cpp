@@ -1,0 +1,325 @@
+// The part of ChatSession that deals with what is kept: conversations in the store, pages in the
+// KV cache.
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "app/chat_session.h"
+#include "app/parameters.h"
+#include "core/base/units.h"
+#include "core/base/utf8.h"
+
+namespace app {
+namespace {
+
+// Fewer tokens are read in a moment, whatever the reason.
+constexpr uint32_t kWorthTelling = 64;
+
+// "explain lifetimes in one sentence to": the first words of the first message.
+std::string title_from(std::string_view prompt) {
+    constexpr size_t kWords = 6;
+    constexpr size_t kColumns = 60;
+    std::string title;
+    size_t words = 0;
+    for (size_t at = 0; at < prompt.size() && words < kWords; ++words) {
+        const size_t begin = prompt.find_first_not_of(" \t\n", at);
+        if (begin == std::string_view::npos) break;
+        at = std::min(prompt.find_first_of(" \t\n", begin), prompt.size());
+        if (!title.empty()) title += " ";
+        title += prompt.substr(begin, at - begin);
+    }
+    title = core::sanitize(title);
+    return std::string(core::fit_width(title, kColumns));
+}
+
+std::string restored_text(uint64_t tokens, double seconds) {
+    return "restored " + core::with_commas(tokens) + " tokens in " + core::human_seconds(seconds);
+}
+
+}  // namespace
+
+// --- saving -----------------------------------------------------------------------------------
+
+core::ConversationHead ChatSession::head(std::string_view first_prompt) const {
+    core::ConversationHead head{.title = title_from(first_prompt),
+                                .system = conversation_.system(),
+                                .sampling = options_.sampling,
+                                .fixed_seed = options_.fixed_seed,
+                                .tip = conversation_.tip()};
+    if (!conversation_.empty()) head.title = title_from(conversation_.turn(1).text);
+    if (model_)
+        head.model = {.name = model_->name,
+                      .path = loaded_path_,
+                      .family = model_->family,
+                      .bytes = model_->weight_bytes};
+    return head;
+}
+
+void ChatSession::save() {
+    if (running_) running_->tokens_saved = conversation_.turn(running_->answer).tokens.size();
+    saver_.save(conversation_, head({}), now_);
+}
+
+std::optional<TimePoint> ChatSession::next_wakeup() const {
+    if (!running_) return std::nullopt;
+    const size_t tokens = conversation_.turn(running_->answer).tokens.size();
+    return tokens > running_->tokens_saved ? saver_.partial_due() : std::nullopt;
+}
+
+void ChatSession::tick(TimePoint now) {
+    now_ = now;
+    if (const auto due = next_wakeup(); due && now >= *due) save();
+}
+
+void ChatSession::end(TimePoint now) {
+    now_ = now;
+    if (!running_) return;
+    running_->cancel->store(true);
+    conversation_.finish(running_->answer,
+                         {.reason = chat::FinishReason::cancelled, .seed = options_.sampling.seed});
+    running_.reset();
+    save();
+}
+
+void ChatSession::on(const core::StoreOpened& opened, TimePoint /*now*/) {
+    saver_.on(opened);
+    if (!opened.sentence.empty()) say(opened.sentence, opened.access == core::StoreAccess::none);
+}
+
+void ChatSession::on(const core::Saved& saved, TimePoint now) {
+    if (saver_.on(saved)) say("Saving works again; nothing of this chat is missing.");
+    if (sending_ && saved.id == sending_->id) sent(now);
+}
+
+void ChatSession::on(const core::StoreFailed& failed, TimePoint now) {
+    if (opening_ && failed.id == opening_->id) {
+        const bool at_start = opening_->at_start;
+        opening_.reset();
+        say(failed.sentence, failed.trouble == core::StoreTrouble::damaged);
+        if (at_start) return start(now);
+        return send_next(now);
+    }
+    // Where nothing can be saved at all, that was told when the store opened.
+    if (saver_.on(failed) && saver_.saves()) say(failed.sentence, true);
+    if (removals_.erase(failed.id) != 0 || failed.id == restoring_) {
+        restoring_ = 0;
+        say(failed.sentence, true);
+    }
+    if (sending_ && failed.id == sending_->id) sent(now);
+}
+
+// --- opening ----------------------------------------------------------------------------------
+
+void ChatSession::open(std::string prefix) {
+    std::transform(prefix.begin(), prefix.end(), prefix.begin(),
+                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+    const bool at_start = !model_ && !loading_;
+    if (saver_.store() == nullptr) {
+        say("Nothing is saved in a temporary session.", true);
+        if (at_start) start(now_);
+        return;
+    }
+    opening_ = Opening{.id = saver_.next_request(), .ref = saver_.next_ref(), .at_start = at_start};
+    saver_.store()->requests.push(core::LoadConversation{
+        .id = opening_->id, .conversation = opening_->ref, .prefix = std::move(prefix)});
+}
+
+void ChatSession::on(const core::Loaded& loaded, TimePoint now) {
+    if (!opening_ || loaded.id != opening_->id) return;
+    adopt(*std::exchange(opening_, std::nullopt), loaded.conversation, now);
+}
+
+void ChatSession::adopt(const Opening& opened, const core::StoredConversation& stored,
+                        TimePoint now) {
+    conversation_ = stored.conversation;
+    ++conversation_number_;
+    saver_.adopt(opened.ref, stored.head.id, conversation_.size());
+    residency_.forget();
+    // What was told before a conversation was there stays above it.
+    std::erase_if(notices_, [](const Notice& notice) { return notice.after != 0; });
+    if (!options_.system.empty()) conversation_.set_system(options_.system);
+    take_parameters(stored.head);
+    if (const chat::TurnId answer = conversation_.last_answer(); answer != 0) {
+        const chat::Turn& turn = conversation_.turn(answer);
+        context_used_ = turn.usage.prompt + turn.usage.generated;
+        if (turn.cut_off && answer == conversation_.tip())
+            say("The last session ended unexpectedly during this reply (" +
+                core::with_commas(turn.tokens.size()) + " tokens kept). C-x r answers again.");
+    }
+    prefetch_wanted_ = true;
+    if (opened.at_start) {
+        const bool own = !options_.model_chosen && !stored.head.model.path.empty();
+        const std::string& path = own ? stored.head.model.path : options_.model_path;
+        load_model(path, path != options_.model_path ? options_.model_path : "", now);
+    } else if (model_) {
+        prefetch_wanted_ = false;
+        ask_kv(chat::KvAction::prefetch, {conversation_.tip()}, false);
+        ask_residency();
+    }
+    send_next(now);
+}
+
+// What the command line set stays; everything else is as it was in the conversation.
+void ChatSession::take_parameters(const core::ConversationHead& stored) {
+    const chat::Sampling usual;
+    chat::Sampling sampling = stored.sampling;
+    for (const Parameter& parameter : parameters())
+        std::visit(
+            [&](auto field) {
+                if (options_.sampling.*field != usual.*field)
+                    sampling.*field = options_.sampling.*field;
+            },
+            parameter.field);
+    const bool own_seed = options_.fixed_seed;
+    if (!own_seed) sampling.seed = stored.sampling.seed;
+    options_.fixed_seed = own_seed || stored.fixed_seed;
+    options_.sampling = sampling;
+}
+
+// --- removing ---------------------------------------------------------------------------------
+
+std::optional<std::string> ChatSession::remove(core::Removal how) {
+    if (busy()) return "Stop the answer first (C-c).";
+    core::StoreChannel* store = saver_.store();
+    const auto ask = [&](const std::string& id) {
+        const core::StoreRequestId request = saver_.next_request();
+        store->requests.push(
+            core::RemoveConversation{.id = request, .conversation = id, .how = how});
+        return request;
+    };
+    if (how == core::Removal::restore) {
+        if (deleted_id_.empty()) return "Nothing was deleted in this session.";
+        restoring_ = ask(deleted_id_);
+        return std::nullopt;
+    }
+    if (conversation_.empty()) return "There is nothing to remove yet.";
+    const std::string id = saver_.conversation_id();
+    if (how == core::Removal::remove) {
+        if (id.empty()) return "This conversation is not saved; /new leaves it for good.";
+        deleted_id_ = id;
+        removals_[ask(id)] = "Deleted. /undelete brings it back.";
+    } else {
+        if (model_) ask_kv(chat::KvAction::drop, conversation_.leaves(), false);
+        if (!id.empty())
+            removals_[ask(id)] = "Purged: nothing of the conversation is kept on this disk.";
+        if (id == deleted_id_) deleted_id_.clear();
+    }
+    restart(saver_.temporary());
+    return std::nullopt;
+}
+
+void ChatSession::on(const core::Removed& removed, TimePoint /*now*/) {
+    if (removed.id == restoring_) {
+        restoring_ = 0;
+        if (!busy()) open(std::exchange(deleted_id_, {}));
+    } else if (const auto text = removals_.find(removed.id); text != removals_.end()) {
+        say(text->second);
+        removals_.erase(text);
+    }
+}
+
+// --- the KV cache -----------------------------------------------------------------------------
+
+void ChatSession::ask_kv(chat::KvAction action, const std::vector<chat::TurnId>& ends,
+                         bool asked_for) {
+    chat::Kv request{.id = channel_.next_id(), .action = action};
+    for (const chat::TurnId end : ends)
+        request.lines.push_back(conversation_.messages(end, model_->name));
+    kv_requests_[request.id] = {.action = action, .asked_for = asked_for, .started = now_};
+    channel_.submit(std::move(request));
+}
+
+void ChatSession::ask_residency() {
+    if (!model_ || running_ || conversation_.empty()) return;
+    channel_.submit(residency_.question(conversation_, model_->name, channel_.next_id()));
+}
+
+std::optional<std::string> ChatSession::manage_kv(chat::KvAction action) {
+    if (!model_) return "No model is loaded; /model PATH loads one.";
+    if (action == chat::KvAction::list) {
+        chat::Kv question = residency_.question(conversation_, model_->name, channel_.next_id());
+        reported_listing_ = question.id;
+        channel_.submit(std::move(question));
+        return std::nullopt;
+    }
+    if (conversation_.empty()) return "There is no conversation yet.";
+    if (action == chat::KvAction::drop && busy()) return "Stop the answer first (C-c).";
+    ask_kv(action,
+           action == chat::KvAction::drop ? conversation_.leaves()
+                                          : std::vector<chat::TurnId>{conversation_.tip()},
+           true);
+    return std::nullopt;
+}
+
+void ChatSession::on(const chat::KvListed& listed, TimePoint /*now*/) {
+    if (!residency_.on(listed) || listed.id != reported_listing_) return;
+    reported_listing_ = 0;
+    say(residency_.report());
+}
+
+void ChatSession::tell_kv(const KvRequest& ended) {
+    const uint64_t restored = ended.progress.done;
+    const double seconds = std::chrono::duration<double>(now_ - ended.started).count();
+    if (ended.action == chat::KvAction::prefetch && restored > 0) {
+        say(restored_text(restored, seconds));
+    } else if (ended.asked_for) {
+        switch (ended.action) {
+            case chat::KvAction::prefetch: say("There was nothing to restore."); break;
+            case chat::KvAction::save: say("What was read of this line is on the disk."); break;
+            case chat::KvAction::drop: say("Dropped; the next answer reads it all again."); break;
+            case chat::KvAction::list: break;
+        }
+    }
+    ask_residency();
+}
+
+std::optional<double> ChatSession::prefetched() const {
+    for (const auto& [id, request] : kv_requests_)
+        if (request.action == chat::KvAction::prefetch && request.progress.total > 0)
+            return static_cast<double>(request.progress.done) /
+                   static_cast<double>(request.progress.total);
+    return std::nullopt;
+}
+
+// --- reading again ----------------------------------------------------------------------------
+
+// Where the past cannot stay the same, its pages are of no use.
+void ChatSession::compare_with_past(chat::TurnId prompt, Running& running) const {
+    chat::TurnId id = prompt;
+    const auto answered = [this](chat::TurnId turn) {
+        return conversation_.turn(turn).role == chat::Role::assistant &&
+               !conversation_.turn(turn).text.empty();
+    };
+    while (id != 0 && !answered(id))
+        id = conversation_.turn(id).parent;
+    if (id == 0) return;
+    const chat::Turn& said = conversation_.turn(id);
+    running.past = said.usage.prompt + said.usage.generated;
+    if (said.model != model_->name) {
+        running.reason = "another model answered before (" + said.model + ")";
+        running.past = std::numeric_limits<uint32_t>::max();  // its tokens are others
+    } else if (*said.system != conversation_.system()) {
+        running.reason = "the system prompt changed";
+    }
+}
+
+std::string ChatSession::reread_reason() const {
+    if (!running_ || !running_->reading || running_->reason.empty()) return {};
+    const uint64_t past = std::min<uint64_t>(running_->past, progress_.total);
+    if (past < progress_from_ + kWorthTelling) return {};
+    return "re-reading " + core::with_commas(past - progress_from_) +
+           " tokens: " + running_->reason;
+}
+
+void ChatSession::tell_reading(const Running& ended, const chat::Usage& usage) {
+    const chat::TurnId prompt = conversation_.turn(ended.answer).parent;
+    if (usage.restored > 0) say_after(prompt, restored_text(usage.restored, usage.restore_seconds));
+    const uint32_t past = std::min(ended.past, usage.prompt);
+    if (past < usage.reused + kWorthTelling) return;
+    std::string reason = ended.reason;
+    if (reason.empty()) reason = core::sanitize(progress_.reason);
+    if (reason.empty()) reason = "the cache did not have them any more";
+    say_after(prompt, "re-read " + core::with_commas(past - usage.reused) + " tokens: " + reason);
+}
+
+}  // namespace app
