@@ -19,7 +19,6 @@ namespace core {
 namespace {
 
 using gguf::ValueType;
-using Metadata = std::vector<std::pair<std::string, MetaValue>>;
 
 constexpr std::string_view kDamaged = "the file is damaged";
 

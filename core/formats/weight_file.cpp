@@ -4,6 +4,7 @@
 #include <cmath>
 #include <concepts>
 #include <cstring>
+#include <filesystem>
 #include <limits>
 #include <utility>
 
@@ -11,6 +12,8 @@
 #include "core/base/mapped_file.h"
 #include "core/base/utf8.h"
 #include "core/formats/gguf.h"
+#include "core/formats/grok1_checkpoint.h"
+#include "core/formats/safetensors.h"
 
 namespace core {
 namespace {
@@ -105,6 +108,12 @@ auto list(const WeightFile& file, std::string_view key, std::string_view expecte
     return values;
 }
 
+std::unique_ptr<WeightFile> open_folder(const std::string& path) {
+    if (const auto checkpoint = find_grok1_checkpoint(path))
+        return open_grok1_checkpoint(*checkpoint);
+    return open_safetensors_folder(path);
+}
+
 }  // namespace
 
 uint64_t TensorInfo::elements() const {
@@ -112,6 +121,25 @@ uint64_t TensorInfo::elements() const {
     for (const uint64_t size : shape)
         product *= size;
     return product;
+}
+
+uint64_t TensorInfo::value_bytes() const {
+    const DTypeTraits& t = traits(type);
+    return elements() / t.block * t.bytes;
+}
+
+void WeightFile::read_rows(const TensorInfo& tensor, uint64_t first, std::span<std::byte> values,
+                           std::span<std::byte> scales) const {
+    const uint64_t row_bytes = tensor.value_bytes() / tensor.rows();
+    std::ranges::copy(tensor.data.subspan(first * row_bytes, values.size()), values.begin());
+    if (scales.empty()) return;
+    const uint64_t scale_bytes = tensor.scale_bytes() / tensor.rows();
+    std::ranges::copy(tensor.scales.subspan(first * scale_bytes, scales.size()), scales.begin());
+}
+
+void WeightFile::release_rows(const TensorInfo& tensor, uint64_t first, uint64_t count) const {
+    const uint64_t row_bytes = tensor.value_bytes() / tensor.rows();
+    release(tensor.data.subspan(first * row_bytes, count * row_bytes));
 }
 
 const TensorInfo* WeightFile::find_tensor(std::string_view name) const {
@@ -155,6 +183,7 @@ std::optional<std::vector<int64_t>> WeightFile::meta_ints(std::string_view key) 
 }
 
 std::unique_ptr<WeightFile> open_weight_file(const std::string& path) {
+    if (std::filesystem::is_directory(path)) return open_folder(path);
     auto file = std::make_unique<MappedFile>(path);
     const auto bytes = file->bytes();
     const auto starts_with = [&](std::string_view magic) {
@@ -162,10 +191,11 @@ std::unique_ptr<WeightFile> open_weight_file(const std::string& path) {
                std::memcmp(bytes.data(), magic.data(), magic.size()) == 0;
     };
     if (starts_with(gguf::kMagic)) return open_gguf(std::move(file));
+    if (looks_like_safetensors(bytes)) return open_safetensors(std::move(file));
     if (bytes.empty())
         throw Error(ErrorKind::model_unusable, path, "is empty", "the file is incomplete");
     throw Error(ErrorKind::model_unusable, path, "is no model file that moxie knows",
-                "give it a GGUF file");
+                "give it a GGUF file, a safetensors file or the folder of a model");
 }
 
 }  // namespace core

@@ -1,4 +1,5 @@
 // A file of named tensors and metadata, whatever its format. Opened by magic, never by file name.
+// Some formats spread a model over a folder of files: then the folder is what is opened.
 //
 // The file stays mapped while the WeightFile lives; tensor data are views into the mapping.
 // Files are untrusted: open() validates everything that later code relies on (bounds, shapes,
@@ -12,6 +13,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -24,13 +26,20 @@ namespace core {
 struct TensorInfo {
     std::string name;
     DType type = DType::f32;
-    std::vector<uint64_t> shape;             // 1 to 4 dimensions, all >= 1
-    std::span<const std::byte> data;         // valid while the WeightFile lives
+    std::vector<uint64_t> shape;  // 1 to 4 dimensions, all >= 1
+    // Valid while the WeightFile lives. Empty when the file holds the tensor in another form
+    // (transposed, in shards, in a type of its own): then only read_rows() has it.
+    std::span<const std::byte> data;
     std::span<const std::byte> scales = {};  // I8C only: BF16 [groups, out(, experts)]
     uint64_t scale_groups = 0;               // I8C only: column groups per row
 
     uint64_t dim(size_t index) const { return index < shape.size() ? shape[index] : 1; }
     uint64_t elements() const;
+    uint64_t rows() const { return elements() / dim(0); }
+    // Of all values in storage blocks, and of the scales.
+    uint64_t value_bytes() const;
+    uint64_t scale_bytes() const { return 2 * scale_groups * rows(); }
+    uint64_t bytes() const { return value_bytes() + scale_bytes(); }
 };
 
 // A metadata value. Integers of every width become int64/uint64, floats double.
@@ -40,6 +49,8 @@ struct MetaValue {
     std::variant<bool, int64_t, uint64_t, double, std::string, std::shared_ptr<const MetaArray>>
         value;
 };
+
+using Metadata = std::vector<std::pair<std::string, MetaValue>>;
 
 class WeightFile {
   public:
@@ -60,6 +71,16 @@ class WeightFile {
     // Tells the kernel that these bytes of the mapping are not needed again soon.
     virtual void release(std::span<const std::byte> bytes) const = 0;
 
+    // Copies rows from `first` on, as many as `values` holds, in storage blocks of the tensor's
+    // type; a stack of experts [experts, out, in] is a matrix of experts * out rows. `scales`: I8C
+    // only, [rows, groups]. Any thread; does not throw.
+    // REQUIRES: the tensor is one of tensors(); whole rows within it.
+    virtual void read_rows(const TensorInfo& tensor, uint64_t first, std::span<std::byte> values,
+                           std::span<std::byte> scales) const;
+
+    // release() of what these rows are read from.
+    virtual void release_rows(const TensorInfo& tensor, uint64_t first, uint64_t count) const;
+
     // Null when absent. The default walks the list; a format with an index overrides it.
     virtual const TensorInfo* find_tensor(std::string_view name) const;
     const MetaValue* find_meta(std::string_view key) const;
@@ -75,8 +96,9 @@ class WeightFile {
     std::optional<std::vector<int64_t>> meta_ints(std::string_view key) const;
 };
 
-// Opens a weight file. Error: model_not_found when it does not exist or cannot be read,
-// model_unusable when it is no format we know or is damaged.
+// Opens a weight file or a folder of them (Hugging Face's safetensors, Grok-1's checkpoint). Error:
+// model_not_found when it does not exist or cannot be read, model_unusable when it is no format we
+// know or is damaged.
 std::unique_ptr<WeightFile> open_weight_file(const std::string& path);
 
 }  // namespace core

@@ -43,6 +43,7 @@ constexpr auto kTable = std::to_array<DTypeTraits>({
     {DType::tq2_0, "tq2_0", 256, 66, false},
     {DType::mxfp4, "mxfp4", 32, 17, false},
     {DType::i8c, "i8c", 1, 1, true},  // values; the scales lie apart
+    {DType::f8_e4m3, "f8_e4m3", 1, 1, false},
 });
 
 const DTypeTraits* find(uint32_t number) {
@@ -63,7 +64,7 @@ const DTypeTraits& traits(DType type) {
 
 std::optional<DType> dtype_from_gguf(uint32_t number) {
     const DTypeTraits* found = find(number);
-    if (found == nullptr || found->type == DType::i8c) return std::nullopt;
+    if (found == nullptr || number >= static_cast<uint32_t>(DType::i8c)) return std::nullopt;
     return found->type;
 }
 

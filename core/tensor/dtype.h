@@ -1,6 +1,7 @@
 // Storage types of tensors: names, block shapes and what moxie can compute with.
 // Numbering follows GGUF (ggml.h, enum ggml_type) so that files need no translation table;
-// I8C is ours and has no GGUF number (in a file it is an I8 tensor beside `NAME.scales`).
+// I8C is ours and has no GGUF number (in a file it is an I8 tensor beside `NAME.scales`); neither
+// has F8_E4M3, which occurs in safetensors and becomes another type when it is read.
 #pragma once
 
 #include <cstddef>
@@ -44,6 +45,7 @@ enum class DType : uint32_t {
     tq2_0 = 35,
     mxfp4 = 39,
     i8c = 0x10000,  // int8 values, one scale per (row, column group); Grok-1's QuantizedWeight8bit
+    f8_e4m3 = 0x10001,
 };
 
 struct DTypeTraits {

@@ -1,0 +1,228 @@
+#include "core/formats/safetensors.h"
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <optional>
+#include <set>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "core/base/error.h"
+#include "core/base/utf8.h"
+#include "core/formats/json_metadata.h"
+#include "core/formats/safetensors_header.h"
+
+namespace core {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kExtension = ".safetensors";
+constexpr std::string_view kIndex = "model.safetensors.index.json";
+constexpr std::string_view kSingle = "model.safetensors";
+// The second name is the one under which Grok-2's settings travel without the release.
+constexpr const char* kConfigs[] = {"config.json", "config_grok2_like.json"};
+
+[[noreturn]] void fail(const std::string& object, std::string problem, std::string advice) {
+    throw Error(ErrorKind::model_unusable, object, std::move(problem), std::move(advice));
+}
+
+// Rank of `...-TP-003.safetensors`; nothing for a file of whole tensors.
+std::optional<std::string> rank_of(const std::string& file) {
+    constexpr std::string_view kMark = "-TP-";
+    constexpr size_t kDigits = 3;
+    const std::string stem = fs::path(file).stem().string();
+    if (stem.size() < kMark.size() + kDigits) return std::nullopt;
+    const size_t at = stem.size() - kMark.size() - kDigits;
+    if (stem.compare(at, kMark.size(), kMark) != 0) return std::nullopt;
+    const std::string digits = stem.substr(at + kMark.size());
+    const bool number = std::ranges::all_of(digits, [](char c) { return c >= '0' && c <= '9'; });
+    return number ? std::optional(std::to_string(std::stoul(digits))) : std::nullopt;
+}
+
+class SafetensorsFile : public WeightFile {
+  public:
+    SafetensorsFile(std::string path, Metadata metadata)
+        : path_(std::move(path)), metadata_(std::move(metadata)) {}
+
+    void add(std::unique_ptr<MappedFile> file) {
+        const auto bytes = file->bytes();
+        const std::string name = file->path();
+        const std::optional<std::string> rank = rank_of(name);
+        add(bytes, name, rank ? std::string(safetensors::kRankMark) + *rank : "");
+        files_.push_back(std::move(file));
+    }
+
+    // `suffix` is appended to every name.
+    void add(std::span<const std::byte> bytes, const std::string& name, const std::string& suffix) {
+        SafetensorsHeader header = read_safetensors_header(bytes, name);
+        bytes_ += bytes.size();
+        for (TensorInfo& tensor : header.tensors) {
+            tensor.name += suffix;
+            if (!by_name_.emplace(tensor.name, tensors_.size()).second) {
+                fail(name, "tensor " + sanitize(tensor.name) + " is in another file too",
+                     "the folder holds files of two checkpoints");
+            }
+            tensors_.push_back(std::move(tensor));
+        }
+        // What a writer says of its file ("format": "pt"): once is enough.
+        if (files_.empty()) {
+            for (auto& [key, value] : header.metadata)
+                metadata_.emplace_back("__metadata__." + key, MetaValue{std::move(value)});
+        }
+    }
+
+    std::string_view format() const override { return "safetensors"; }
+    const std::string& path() const override { return path_; }
+    uint64_t file_bytes() const override { return bytes_; }
+    std::span<const TensorInfo> tensors() const override { return tensors_; }
+    std::span<const std::pair<std::string, MetaValue>> metadata() const override {
+        return metadata_;
+    }
+    bool damaged() const override {
+        return std::ranges::any_of(files_, [](const auto& file) { return file->damaged(); });
+    }
+    void release(std::span<const std::byte> bytes) const override {
+        for (const auto& file : files_) {
+            const auto whole = file->bytes();
+            if (bytes.data() >= whole.data() && bytes.data() < whole.data() + whole.size())
+                return file->release(bytes);
+        }
+    }
+    const TensorInfo* find_tensor(std::string_view name) const override {
+        const auto found = by_name_.find(std::string(name));
+        return found == by_name_.end() ? nullptr : &tensors_[found->second];
+    }
+
+  private:
+    std::string path_;
+    Metadata metadata_;
+    std::vector<std::unique_ptr<MappedFile>> files_;
+    std::vector<TensorInfo> tensors_;
+    std::unordered_map<std::string, size_t> by_name_;
+    uint64_t bytes_ = 0;
+};
+
+Metadata read_json_file(const fs::path& path) {
+    const MappedFile file(path.string());
+    return read_json_metadata(file.bytes(), path.string());
+}
+
+Metadata read_config(const fs::path& folder) {
+    for (const char* name : kConfigs)
+        if (fs::exists(folder / name)) return read_json_file(folder / name);
+    return {};
+}
+
+// Names of all safetensors files, sorted.
+std::vector<std::string> scan(const fs::path& folder) {
+    std::set<std::string> names;
+    std::error_code error;
+    for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error))
+        if (it->path().extension() == kExtension) names.insert(it->path().filename().string());
+    if (error) {
+        throw Error(ErrorKind::model_not_found, folder.string(),
+                    "cannot be listed: " + error.message());
+    }
+    return {names.begin(), names.end()};
+}
+
+// The files of an index and the names that each must have.
+std::unordered_map<std::string, std::vector<std::string>> read_index(const fs::path& path) {
+    constexpr std::string_view kMap = "weight_map.";
+    std::unordered_map<std::string, std::vector<std::string>> files;
+    for (const auto& [key, value] : read_json_file(path)) {
+        if (key.compare(0, kMap.size(), kMap) != 0) continue;
+        const auto* file = std::get_if<std::string>(&value.value);
+        // A plain name in this folder and nothing else: an index must not reach other files.
+        const bool plain = file != nullptr && !file->empty() && *file != "." && *file != ".." &&
+                           file->find_first_of(std::string_view("/\\\0", 3)) == std::string::npos;
+        if (!plain) {
+            fail(path.string(),
+                 "maps " + sanitize(key.substr(kMap.size())) + " to " +
+                     (file != nullptr ? "\"" + sanitize(*file) + "\"" : std::string("no string")) +
+                     ", which is no file of this folder",
+                 "the file is damaged");
+        }
+        files[*file].push_back(key.substr(kMap.size()));
+    }
+    if (files.empty()) fail(path.string(), "names no tensors", "the file is damaged");
+    return files;
+}
+
+struct Selection {
+    std::vector<std::string> files;       // sorted
+    std::vector<std::string> must_exist;  // names of tensors
+};
+
+Selection select_files(const fs::path& folder) {
+    Selection selection{scan(folder), {}};
+    if (selection.files.empty()) {
+        throw Error(ErrorKind::model_not_found, folder.string(), "holds no model that moxie knows",
+                    "a folder needs safetensors files or tensor00000_000 and its companions");
+    }
+    const bool parallel = std::ranges::any_of(
+        selection.files, [](const std::string& name) { return rank_of(name).has_value(); });
+    if (parallel) return selection;
+    if (fs::exists(folder / kIndex)) {
+        selection.files.clear();
+        for (auto& [file, tensors] : read_index(folder / kIndex)) {
+            selection.files.push_back(file);
+            selection.must_exist.insert(selection.must_exist.end(), tensors.begin(), tensors.end());
+        }
+        std::ranges::sort(selection.files);
+    } else if (fs::exists(folder / kSingle)) {
+        selection.files = {std::string(kSingle)};
+    }
+    return selection;
+}
+
+}  // namespace
+
+bool looks_like_safetensors(std::span<const std::byte> bytes) {
+    uint64_t length = 0;
+    if (bytes.size() <= sizeof(length)) return false;
+    std::memcpy(&length, bytes.data(), sizeof(length));
+    return length <= safetensors::kMaxHeaderBytes && bytes[sizeof(length)] == std::byte{'{'};
+}
+
+std::unique_ptr<WeightFile> open_safetensors(std::unique_ptr<MappedFile> file) {
+    const std::string path = file->path();
+    auto result =
+        std::make_unique<SafetensorsFile>(path, read_config(fs::path(path).parent_path()));
+    result->add(std::move(file));
+    return result;
+}
+
+std::unique_ptr<WeightFile> open_safetensors_folder(const std::string& folder) {
+    const Selection selection = select_files(folder);
+    if (selection.files.size() > safetensors::kMaxFiles) {
+        fail(folder, "holds " + std::to_string(selection.files.size()) + " safetensors files",
+             "at most " + std::to_string(safetensors::kMaxFiles) + " are opened");
+    }
+    auto result = std::make_unique<SafetensorsFile>(folder, read_config(folder));
+    for (const std::string& name : selection.files) {
+        const fs::path path = fs::path(folder) / name;
+        if (!fs::exists(path))
+            fail(path.string(), "is missing, the index names it", "the download is incomplete");
+        result->add(std::make_unique<MappedFile>(path.string()));
+    }
+    for (const std::string& name : selection.must_exist) {
+        if (result->find_tensor(name) == nullptr) {
+            fail(folder, "tensor " + sanitize(name) + " is in the index but in no file",
+                 "the download is incomplete");
+        }
+    }
+    return result;
+}
+
+std::unique_ptr<WeightFile> parse_safetensors(std::span<const std::byte> bytes, std::string name) {
+    auto result = std::make_unique<SafetensorsFile>(name, Metadata{});
+    result->add(bytes, name, "");
+    return result;
+}
+
+}  // namespace core
