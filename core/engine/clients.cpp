@@ -45,6 +45,11 @@ Clients::~Clients() {
     ::close(epoll_fd_);
 }
 
+void Clients::wake_on(int fd) {
+    epoll_event interest{.events = EPOLLIN, .data = {.ptr = this}};
+    checked(::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &interest));
+}
+
 void Clients::attach(chat::Channel& channel) {
     const std::lock_guard lock(mutex_);
     clients_.push_back({.channel = &channel});
@@ -84,9 +89,10 @@ bool Clients::wait(std::optional<std::chrono::milliseconds> limit) {
         ::epoll_wait(epoll_fd_, events.data(), static_cast<int>(events.size()), timeout);
     ready_.clear();
     for (int i = 0; i < count; ++i) {
-        if (auto* channel = static_cast<chat::Channel*>(events.at(static_cast<size_t>(i)).data.ptr);
-            channel != nullptr) {
-            ready_.push_back(channel);
+        void* source = events.at(static_cast<size_t>(i)).data.ptr;
+        if (source == this) continue;  // its owner looks for itself
+        if (source != nullptr) {
+            ready_.push_back(static_cast<chat::Channel*>(source));
             continue;
         }
         uint64_t rings = 0;

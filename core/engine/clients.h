@@ -39,6 +39,9 @@ class Clients {
     // Sets all cancel flags; wait() returns false from now on.
     void stop();
 
+    // Before the engine thread starts: wait() returns too while `fd` polls readable.
+    void wake_on(int fd);
+
     // Engine thread. Sleeps until a request arrives, somebody attaches or detaches, or the time is
     // over (nothing = no limit). False after stop().
     bool wait(std::optional<std::chrono::milliseconds> limit);

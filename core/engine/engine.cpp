@@ -10,15 +10,20 @@
 #include "core/base/error.h"
 #include "core/base/pool.h"
 #include "core/engine/clients.h"
+#include "core/engine/kv_requests.h"
 #include "core/engine/scheduler.h"
 #include "core/engine/served_model.h"
 #include "core/kernels/kernels.h"
+#include "core/kv/disk_thread.h"
 
 namespace core {
 namespace {
 
 // How often a load tells its progress at most; more would only be drawn over.
 constexpr auto kProgressInterval = std::chrono::milliseconds(50);
+
+// How late a cancel may be noticed while nothing but the disk is at work.
+constexpr auto kCancelInterval = std::chrono::milliseconds(20);
 
 [[noreturn]] void fail_without_model() {
     throw Error(ErrorKind::usage, "", "no model is loaded", "load one first");
@@ -35,8 +40,13 @@ struct Engine::Impl {
     explicit Impl(const EngineOptions& engine_options)
         : options(engine_options),
           kernels(select_kernels(engine_options.isa)),
-          pool(engine_options.threads),
-          thread([this] { run(); }) {}
+          pool(engine_options.threads) {
+        if (!options.kv_directory.empty() && options.kv_disk_bytes > 0) {
+            disk.emplace(options.kv_directory, options.kv_disk_bytes);
+            clients.wake_on(disk->fd());
+        }
+        thread = std::thread([this] { run(); });
+    }
 
     ~Impl() {
         clients.stop();
@@ -47,7 +57,10 @@ struct Engine::Impl {
     void pass();
     void serve(Arrival& arrival);
     void let_go(chat::Channel* channel);
-    bool busy() const { return scheduler && !scheduler->idle(); }
+    bool busy() const { return scheduler && scheduler->ready(); }
+    std::optional<std::chrono::milliseconds> patience() const;
+    void follow_disk();
+    void end_all();
     Scheduler& loaded();
 
     void handle(chat::Channel& channel, chat::LoadModel& request);
@@ -68,8 +81,10 @@ struct Engine::Impl {
 
     // Engine thread only.
     Pool pool;
+    std::optional<DiskThread> disk;  // none: the KV cache is in memory only
     std::optional<ServedModel> model;
-    std::optional<Scheduler> scheduler;  // refers to the model
+    std::optional<Scheduler> scheduler;  // refers to the model and the disk thread
+    std::optional<KvRequests> kv;        // refers to the scheduler
     std::optional<Pool::Awake> awake;    // while answers are being written
 
     std::thread thread;  // last: it uses everything above
@@ -77,21 +92,43 @@ struct Engine::Impl {
 
 // One pass at a time, requests in between: nothing waits longer than a pass.
 void Engine::Impl::run() {
-    const auto limit = [this] {
-        return busy() ? std::optional(std::chrono::milliseconds(0)) : std::nullopt;
-    };
-    while (clients.wait(limit())) {
+    while (clients.wait(patience())) {
         for (chat::Channel* channel : clients.leaving())
             let_go(channel);
         for (Arrival& arrival : clients.take_arrivals())
             serve(arrival);
         if (busy() && !awake) awake.emplace(pool);
-        if (busy()) pass();
+        if (scheduler) pass();
+        follow_disk();
         if (!busy()) awake.reset();
     }
     awake.reset();
-    if (scheduler) scheduler->cancel();
+    end_all();
     clients.engine_ended();
+}
+
+// While something waits for the disk alone, nobody rings when it is cancelled.
+std::optional<std::chrono::milliseconds> Engine::Impl::patience() const {
+    if (busy()) return std::chrono::milliseconds(0);
+    const bool waiting = (scheduler && !scheduler->idle()) || (kv && !kv->idle());
+    return waiting ? std::optional(kCancelInterval) : std::nullopt;
+}
+
+// The scheduler has taken what there was; without one it belongs to a model that is gone, and the
+// pages that come back end here.
+void Engine::Impl::follow_disk() {
+    if (kv) {
+        kv->advance();
+    } else if (disk) {
+        disk->acknowledge();
+        while (disk->poll()) {
+        }
+    }
+}
+
+void Engine::Impl::end_all() {
+    if (kv) kv->cancel();
+    if (scheduler) scheduler->cancel();
 }
 
 // What a pass throws is not the fault of one request: all of them end, the engine goes on.
@@ -106,6 +143,7 @@ void Engine::Impl::pass() {
 }
 
 void Engine::Impl::let_go(chat::Channel* channel) {
+    if (kv) kv->cancel(channel);
     if (scheduler) scheduler->cancel(channel);
     clients.released(channel);
 }
@@ -138,8 +176,9 @@ void Engine::Impl::handle(chat::Channel& channel, chat::LoadModel& request) {
     using Clock = std::chrono::steady_clock;
     const auto start = Clock::now();
     auto told = start - kProgressInterval;
-    if (scheduler) scheduler->cancel();
+    end_all();
     const auto let_go = [&] {
+        kv.reset();
         scheduler.reset();
         model.reset();
     };
@@ -160,13 +199,16 @@ void Engine::Impl::handle(chat::Channel& channel, chat::LoadModel& request) {
         ready);
     let_go();
     model.emplace(std::move(next));
-    scheduler.emplace(*model, options.prefill_chunk);
+    scheduler.emplace(*model, options.prefill_chunk, Scheduler::Clock::now,
+                      disk ? &*disk : nullptr);
+    kv.emplace(*model, *scheduler);
     ready.seconds = std::chrono::duration<double>(Clock::now() - start).count();
     channel.emit(std::move(ready));
 }
 
 void Engine::Impl::handle(chat::Channel& channel, chat::UnloadModel& request) {
-    if (scheduler) scheduler->cancel();
+    end_all();
+    kv.reset();
     scheduler.reset();
     model.reset();
     channel.emit(chat::Done{.id = request.id});
@@ -206,18 +248,8 @@ void Engine::Impl::handle(chat::Channel& channel, chat::Preview& request) {
 }
 
 void Engine::Impl::handle(chat::Channel& channel, chat::Kv& request) {
-    if (request.action == chat::KvAction::list && request.lines.empty()) {
-        channel.emit(chat::KvListed{.id = request.id,
-                                    .entries = loaded().kept(),
-                                    .memory_bytes = model->pages->bytes_in_use(),
-                                    .memory_budget = model->kv_budget});
-    } else if (request.action == chat::KvAction::drop && request.lines.empty()) {
-        loaded().forget();
-        channel.emit(chat::Done{.id = request.id});
-    } else {
-        throw Error(ErrorKind::usage, "", "the KV cache is kept in memory only",
-                    "saving it is not built yet");
-    }
+    loaded();
+    kv->begin(channel, std::move(request));
 }
 
 void Engine::Impl::handle(chat::Channel& /*channel*/, chat::Capture& /*request*/) {

@@ -5,11 +5,15 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/model/identity.h"
 
 namespace core {
 namespace {
 
 constexpr auto kStatsInterval = std::chrono::milliseconds(250);
+
+// Tokens after which what was measured of reading counts half.
+constexpr double kReadingMemory = 4096;
 
 // Alternatives that a preview shows.
 constexpr uint32_t kPreviewed = 20;
@@ -21,11 +25,15 @@ std::vector<TokenId> never_sampled(const ServedModel& model) {
 }  // namespace
 
 Scheduler::Scheduler(const ServedModel& model, uint32_t prefill_chunk,
-                     std::function<Clock::time_point()> now)
+                     std::function<Clock::time_point()> now, DiskThread* disk)
     : model_(&model),
       now_(std::move(now)),
       prefill_pace_(prefill_chunk),
-      store_(*model.pages),
+      store_(*model.pages,
+             {.model = model.identity,
+              .type = model.pages->layout().type(),
+              .numerics_version = kNumericsVersion},
+             disk),
       sampler_(model.vocab, never_sampled(model)) {}
 
 void Scheduler::generate(chat::Channel& channel, chat::Generate request) {
@@ -64,25 +72,33 @@ std::vector<chat::Alternative> Scheduler::preview(const chat::Channel& channel,
     return alternatives;
 }
 
-std::vector<chat::KvEntry> Scheduler::kept() const {
-    std::vector<chat::KvEntry> entries;
-    store_.for_each([&](const Sequence& sequence) {
-        entries.push_back({.tokens = sequence.length(), .resident = sequence.length()});
-    });
-    return entries;
+double Scheduler::reading_rate() const {
+    return reading_seconds_ > 0 ? tokens_read_ / reading_seconds_ : 0;
+}
+
+bool Scheduler::ready() const {
+    return !out_of_pages_ &&
+           std::ranges::any_of(sessions_, [](const Session& s) { return !s.restoring(); });
 }
 
 void Scheduler::step() {
+    if (store_.poll()) {
+        out_of_pages_ = false;
+        for (Session& session : sessions_)
+            session.follow_restore();
+    }
     for (Session& session : sessions_)
         if (session.cancelled()) session.cancel();
     remove_ended();
+    if (!ready()) return;
     const auto start = now_();
-    const auto [shares, answers, prompt_tokens] = fill_batch();
+    const Composition pass = fill_batch();
     if (batch_.empty()) return;
     const auto committed = run_pass();
     if (!committed) return;
     const auto seconds = std::chrono::duration<double>(now_() - start).count();
-    prefill_pace_.passed(answers, prompt_tokens, seconds);
+    prefill_pace_.passed(pass.answers, pass.prompt_tokens, seconds);
+    note_reading(pass, seconds);
 
     const auto total = [&] {
         uint64_t tokens = 0;
@@ -91,7 +107,7 @@ void Scheduler::step() {
         return tokens;
     };
     const uint64_t before = total();
-    distribute(shares, *committed);
+    distribute(pass.shares, *committed);
     const uint64_t chosen = total() - before;
     if (chosen > 0) {
         pace_.seconds += std::chrono::duration<double>(now_() - start).count();
@@ -124,7 +140,7 @@ void Scheduler::remove_ended() {
         if (auto last = session->last_choice())
             ended_ = {
                 .channel = &session->channel(), .id = session->id(), .choice = std::move(*last)};
-        session->leave(store_);
+        session->leave();
         session = sessions_.erase(session);
     }
 }
@@ -149,14 +165,19 @@ Scheduler::Composition Scheduler::fill_batch() {
     return pass;
 }
 
-// Nothing has changed when forward() finds no page: the oldest kept sequences make room, and when
-// none is left the youngest session gives up, so that the others can go on.
+// Nothing has changed when forward() finds no page: those that were not used for the longest time
+// make room, then those that are being written as soon as they are. When none is left the youngest
+// session gives up, so that the others can go on.
 std::optional<std::vector<bool>> Scheduler::run_pass() {
     while (true) {
         try {
             return model_->forward(batch_, logits_);
         } catch (const Error& error) {
-            if (error.kind() == ErrorKind::memory && store_.forget_oldest()) continue;
+            if (error.kind() == ErrorKind::memory && store_.evict()) continue;
+            if (error.kind() == ErrorKind::memory && store_.writing()) {
+                out_of_pages_ = true;
+                return std::nullopt;
+            }
             if (error.kind() == ErrorKind::memory) {
                 fail_youngest();
             } else {
@@ -197,6 +218,16 @@ void Scheduler::distribute(const std::vector<Share>& shares, const std::vector<b
             share.session->fail(error);
         }
     }
+}
+
+void Scheduler::note_reading(const Composition& pass, double seconds) {
+    if (pass.answers > 0) return;
+    if (tokens_read_ > kReadingMemory) {
+        tokens_read_ /= 2;
+        reading_seconds_ /= 2;
+    }
+    tokens_read_ += pass.prompt_tokens;
+    reading_seconds_ += seconds;
 }
 
 void Scheduler::tell_stats() {

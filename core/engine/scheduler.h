@@ -19,6 +19,7 @@
 #include "core/engine/sampler.h"
 #include "core/engine/served_model.h"
 #include "core/engine/session.h"
+#include "core/kv/disk_thread.h"
 #include "core/kv/prefix_store.h"
 
 namespace core {
@@ -28,9 +29,10 @@ class Scheduler {
     using Clock = std::chrono::steady_clock;
 
     // `prefill_chunk`: prompt tokens of a pass in which nothing is decoded. `now` is the clock by
-    // which passes are paced. The model must outlive the scheduler.
+    // which passes are paced. Without `disk` the cache is in memory only. Model and disk thread
+    // must outlive the scheduler.
     Scheduler(const ServedModel& model, uint32_t prefill_chunk,
-              std::function<Clock::time_point()> now = Clock::now);
+              std::function<Clock::time_point()> now = Clock::now, DiskThread* disk = nullptr);
 
     // Both throw Error when the request cannot begin; then it has emitted nothing.
     void generate(chat::Channel& channel, chat::Generate request);
@@ -43,13 +45,15 @@ class Scheduler {
     std::vector<chat::Alternative> preview(const chat::Channel& channel,
                                            const chat::Preview& request);
 
-    // What is kept of conversations that are not running.
-    std::vector<chat::KvEntry> kept() const;
-    // Forgets kept conversations.
-    void forget() { store_.forget({}); }
+    // What has been read; for listing, saving and forgetting it.
+    PrefixStore& store() { return store_; }
+    // Prompt tokens per second, measured so far; 0 = unknown.
+    double reading_rate() const;
 
     bool idle() const { return sessions_.empty(); }
-    // Ends cancelled sessions, then runs one pass. REQUIRES: not idle().
+    // There is something to run. When neither idle nor ready, sessions wait for the disk.
+    bool ready() const;
+    // Takes what the disk thread has done, ends cancelled sessions, then runs one pass if ready.
     void step();
     // Cancels the sessions of a channel, or all; terminal events are emitted.
     void cancel(const chat::Channel* channel = nullptr);
@@ -83,6 +87,7 @@ class Scheduler {
     void fail_youngest();
     void distribute(const std::vector<Share>& shares, const std::vector<bool>& committed);
     void tell_stats();
+    void note_reading(const Composition& pass, double seconds);
 
     // Constant after construction.
     const ServedModel* model_;
@@ -94,7 +99,10 @@ class Scheduler {
     std::list<Session> sessions_;  // in order of arrival
     std::vector<Slice> batch_;
     std::vector<float> logits_;
+    bool out_of_pages_ = false;  // until the disk thread gives some back
     Pace pace_;
+    double reading_seconds_ = 0;  // in passes that read prompts only
+    double tokens_read_ = 0;      // in these
 
     // The answer that ended last, for previews after its end.
     struct Ended {

@@ -10,6 +10,7 @@
 #include "core/base/error.h"
 #include "core/formats/weight_file.h"
 #include "core/model/architecture.h"
+#include "core/model/identity.h"
 
 namespace core {
 namespace {
@@ -128,6 +129,7 @@ ServedModel load_served_model(const chat::LoadModel& request, const LoadEnvironm
     if (environment.make_room && weights + context_bytes(layout, context) + kScratchBytes > beside)
         environment.make_room();
 
+    const Hash128 identity = model_identity(*file, config);  // before the load lets go of the file
     auto model = Model::load(*file, *environment.kernels, *environment.pool,
                              {.progress = environment.progress, .cancel = request.cancel.get()});
     const uint64_t one_context = context_bytes(layout, context);
@@ -152,6 +154,7 @@ ServedModel load_served_model(const chat::LoadModel& request, const LoadEnvironm
         .pages = std::make_unique<PagePool>(layout, budget),
         .forward = [runner](std::span<const Slice> batch,
                             std::vector<float>& logits) { return runner->forward(batch, logits); },
+        .identity = identity,
         .vocab = config.vocab,
         .context = context,
         .kv_budget = budget,

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/hash.h"
 #include "core/base/pool.h"
 #include "core/chat/protocol.h"
 #include "core/kernels/kernels.h"
@@ -28,6 +29,7 @@ struct ServedModel {
     ChatFormat format;
     std::unique_ptr<PagePool> pages;
     ForwardFunction forward;
+    Hash128 identity = {};  // core/model/identity.h; what its pages are named by
     uint32_t vocab = 0;
     uint32_t context = 0;       // positions that fit
     uint64_t kv_budget = 0;     // bytes that the pages may take

@@ -36,7 +36,11 @@ Prompt render(const chat::Generate& request, const ServedModel& model) {
 
 Session::Session(chat::Channel& channel, chat::Generate request, const ServedModel& model,
                  PrefixStore& store)
-    : channel_(&channel), request_(std::move(request)), model_(&model), trunk_(*model.pages) {
+    : channel_(&channel),
+      request_(std::move(request)),
+      model_(&model),
+      store_(&store),
+      trunk_(*model.pages) {
     if (request_.choices == 0)
         throw Error(ErrorKind::usage, "choices", "is 0", "ask for at least one answer");
     prompt_ = render(request_, model);
@@ -44,25 +48,28 @@ Session::Session(chat::Channel& channel, chat::Generate request, const ServedMod
     std::ranges::stable_sort(request_.timeline, {}, &chat::SamplingChange::at_token);
     to_read_ = prompt_.ids;
     to_read_.insert(to_read_.end(), request_.forced_prefix.begin(), request_.forced_prefix.end());
-    prepare(store);
+    prepare();
 }
 
+// Text that has not been submitted is kept in memory only: it is on disk when an answer to it is.
 Session::Session(chat::Channel& channel, chat::Prefill request, const ServedModel& model,
                  PrefixStore& store)
     : channel_(&channel),
       request_{.id = request.id,
                .scope = std::move(request.scope),
                .prompt = std::move(request.messages),
+               .persist = false,
                .cancel = std::move(request.cancel)},
       model_(&model),
+      store_(&store),
       only_prefill_(true),
       trunk_(*model.pages) {
     prompt_ = render(request_, model);
     to_read_ = prompt_.ids;
-    prepare(store);
+    prepare();
 }
 
-void Session::prepare(PrefixStore& store) {
+void Session::prepare() {
     if (to_read_.empty())
         throw Error(ErrorKind::usage, "prompt", "is empty", "there is nothing to continue");
     check_ids(to_read_, model_->vocab, "prompt");
@@ -71,10 +78,34 @@ void Session::prepare(PrefixStore& store) {
                     "the prompt has " + std::to_string(to_read_.size()) +
                         " tokens, the context holds " + std::to_string(model_->context),
                     "shorten it or load the model with a larger --ctx");
-    trunk_ = store.longest_prefix(request_.scope, to_read_);
     usage_.prompt = static_cast<uint32_t>(to_read_.size());
+    take_prefix();
+    restore_ = store_->restore(request_.scope, to_read_);
+}
+
+void Session::take_prefix() {
+    trunk_ = store_->longest_prefix(request_.scope, to_read_);
     usage_.reused = trunk_.length();
     usage_.recomputed = usage_.prompt - usage_.reused;
+}
+
+void Session::follow_restore() {
+    if (!restoring()) return;
+    if (restore_->restored > told_restored_) {
+        told_restored_ = restore_->restored;
+        emit(chat::Progress{.id = id(),
+                            .phase = chat::Phase::restoring,
+                            .done = told_restored_,
+                            .total = restore_->found});
+    }
+    if (!restore_->done) return;
+    take_prefix();
+    if (restore_->restored > 0 && usage_.reused > restore_->begin) {
+        usage_.restored = usage_.reused - restore_->begin;
+        usage_.restored_bytes = restore_->bytes;
+        usage_.restore_seconds = restore_->seconds;
+    }
+    restore_.reset();
 }
 
 uint32_t Session::context_used() const {
@@ -85,7 +116,8 @@ uint32_t Session::context_used() const {
 }
 
 uint32_t Session::left_to_read() const {
-    return prefilling() ? static_cast<uint32_t>(to_read_.size()) - trunk_.length() : 0;
+    if (!prefilling() || restoring()) return 0;
+    return static_cast<uint32_t>(to_read_.size()) - trunk_.length();
 }
 
 uint32_t Session::generated(const Answer& answer) const {
@@ -99,7 +131,7 @@ uint32_t Session::add_slices(std::vector<Slice>& batch, uint32_t prefill_tokens)
                              .tokens = std::span(answer.tokens).last(1),
                              .logits = LogitRows::last,
                              .cancel = request_.cancel.get()});
-    if (!prefilling() || prefill_tokens == 0) return 0;
+    if (!prefilling() || restoring() || prefill_tokens == 0) return 0;
     if (!prefill_started_) {
         prefill_started_ = Clock::now();
         emit_prefill_progress();
@@ -149,6 +181,7 @@ Session::Answer Session::make_answer(uint32_t choice, Sequence sequence) {
 void Session::start_answers(std::span<const float> logits, Sampler& sampler) {
     first_token_ = Clock::now();
     usage_.first_token_seconds = seconds_between(started_, first_token_);
+    share_full_pages();
     unfinished_ = request_.choices;
     for (uint32_t choice = 0; choice < request_.choices; ++choice)
         answers_.push_back(make_answer(choice, trunk_.fork()));
@@ -161,7 +194,7 @@ void Session::start_answers(std::span<const float> logits, Sampler& sampler) {
                 delta.tokens.push_back(
                     {.id = token, .bytes = std::string(model_->tokenizer->bytes(token))});
             }
-            emit(std::move(delta));
+            tell_text(answer, std::move(delta));
         }
         choose_token(answer, logits, sampler);
     }
@@ -197,7 +230,7 @@ void Session::choose_token(Answer& answer, std::span<const float> logits, Sample
     const auto reason = reason_to_stop(answer);
     if (reason) delta.text += answer.text.finish();
     delta.tokens.push_back(std::move(token));
-    emit(std::move(delta));
+    tell_text(answer, std::move(delta));
     if (reason && !undrained_) finish(answer, *reason);
 }
 
@@ -234,8 +267,14 @@ void Session::finish(Answer& answer, chat::FinishReason reason) {
                                   .seed = request_.sampling.seed});
 }
 
+void Session::tell_text(Answer& answer, chat::Delta delta) {
+    answer.text_bytes += delta.text.size();
+    emit(std::move(delta));
+}
+
 void Session::cancel() {
     if (over_) return;
+    restore_.reset();
     if (only_prefill_) {
         over_ = true;
         trunk_ = Sequence(*model_->pages);
@@ -256,7 +295,7 @@ void Session::cancel() {
     for (Answer& answer : answers_) {
         if (answer.finished) continue;
         if (std::string rest = answer.text.finish(); !rest.empty())
-            emit(chat::Delta{.id = id(), .choice = answer.choice, .text = std::move(rest)});
+            tell_text(answer, {.id = id(), .choice = answer.choice, .text = std::move(rest)});
         finish(answer, chat::FinishReason::cancelled);
     }
 }
@@ -264,14 +303,43 @@ void Session::cancel() {
 void Session::fail(const Error& error) {
     if (over_) return;
     over_ = true;
+    restore_.reset();
     channel_->emit(chat::Failed{
         .id = id(), .sentence = error.sentence(), .exit_code = static_cast<int>(error.kind())});
 }
 
-void Session::leave(PrefixStore& store) {
-    store.keep(request_.scope, std::move(trunk_));
-    for (Answer& answer : answers_)
-        store.keep(request_.scope, std::move(answer.sequence));
+// Others that begin with the same text find it at once, not only when this answer has ended. The
+// tail stays private: the answers are about to write it.
+void Session::share_full_pages() {
+    Sequence full = trunk_.fork();
+    full.truncate(full.length() / kPagePositions * kPagePositions);
+    store_->keep(request_.scope, full, Keep::in_memory);
+}
+
+void Session::leave() {
+    const Keep where = request_.persist ? Keep::on_disk : Keep::in_memory;
+    store_->keep(request_.scope, trunk_, where);
+    for (Answer& answer : answers_) {
+        // What a stop string cut off is no part of the conversation: the next turn has other ids
+        // there, and nobody could name these to have them forgotten.
+        if (answer.text.stopped()) {
+            const size_t told = prompt_.ids.size() + tokens_that_spell(answer);
+            answer.sequence.truncate(
+                static_cast<uint32_t>(std::min<size_t>(answer.sequence.length(), told)));
+        }
+        store_->keep(request_.scope, answer.sequence, where);
+    }
+}
+
+size_t Session::tokens_that_spell(const Answer& answer) const {
+    Detokenizer whole(*model_->tokenizer, {}, prompt_.strip_space);
+    size_t bytes = 0;
+    size_t count = 0;
+    for (; count < answer.tokens.size(); ++count) {
+        bytes += whole.push(answer.tokens[count]).size();
+        if (bytes > answer.text_bytes) break;
+    }
+    return count;
 }
 
 void Session::emit_prefill_progress() {

@@ -12,6 +12,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -40,6 +41,7 @@ class Session {
 
     // Renders the prompt and looks up what has been read before. Throws Error(context) when the
     // prompt does not fit, Error(usage) when it makes no sense; then no event has been emitted.
+    // What the disk has of it is on its way from then on.
     // Model and store must outlive the session; the channel must stay attached.
     Session(chat::Channel& channel, chat::Generate request, const ServedModel& model,
             PrefixStore& store);
@@ -51,10 +53,16 @@ class Session {
     bool cancelled() const { return request_.cancel->load(); }
     bool over() const { return over_; }
     bool prefilling() const { return !over_ && answers_.empty(); }
+    // Part of the prompt comes from disk; until it is there, the session has nothing to run.
+    bool restoring() const { return !over_ && restore_ != nullptr; }
     uint32_t context_used() const;
     // Prompt tokens that are still to be read, and answers that want their next token.
     uint32_t left_to_read() const;
     uint32_t answers_running() const { return over_ ? 0 : static_cast<uint32_t>(unfinished_); }
+
+    // While restoring: tells how far it is and goes on when everything is there. To be called when
+    // the store has news.
+    void follow_restore();
 
     // Appends what this session wants to run: at most `prefill_tokens` of its prompt, or the last
     // token of each running answer. Returns the prompt tokens taken.
@@ -73,7 +81,7 @@ class Session {
     void fail(const Error& error);
 
     // Called once when over: gives what has been read to the store.
-    void leave(PrefixStore& store);
+    void leave();
 
     // Of the first answer; nothing before its first token.
     std::optional<LastChoice> last_choice() const;
@@ -88,10 +96,15 @@ class Session {
         Sequence sequence;
         std::vector<TokenId> tokens;  // the forced prefix included
         Detokenizer text;
+        size_t text_bytes = 0;  // told so far
         bool finished = false;
     };
 
-    void prepare(PrefixStore& store);
+    void prepare();
+    void take_prefix();
+    void share_full_pages();
+    void tell_text(Answer& answer, chat::Delta delta);
+    size_t tokens_that_spell(const Answer& answer) const;
     void start_answers(std::span<const float> logits, Sampler& sampler);
     Answer make_answer(uint32_t choice, Sequence sequence);
     void choose_token(Answer& answer, std::span<const float> logits, Sampler& sampler);
@@ -106,11 +119,14 @@ class Session {
     chat::Channel* channel_;
     chat::Generate request_;  // a Prefill becomes one without an answer
     const ServedModel* model_;
+    PrefixStore* store_;
     bool only_prefill_ = false;
     Prompt prompt_;
     std::vector<TokenId> to_read_;  // prompt and forced prefix
     Clock::time_point started_ = Clock::now();
 
+    std::shared_ptr<Restore> restore_;  // until it is done
+    uint32_t told_restored_ = 0;
     Sequence trunk_;  // the prompt, until the answers fork it
     std::vector<Answer> answers_;
     size_t unfinished_ = 0;

@@ -80,21 +80,25 @@ class DiskStore {
     uint64_t budget() const { return budget_; }
 
   private:
-    int open(const PageAddress& address) const;
+    std::string path_of(const PageAddress& address) const;
+    bool exists(const PageAddress& address) const;
     void reject(const PageAddress& address, PageFault fault);
     bool touch(const PageToWrite& page) const;
     bool write_new(const PageToWrite& page, const PageLayout& layout);
+    int open_temporary(std::string& path);
+    bool move_into_place(const std::string& temporary, const PageAddress& address) const;
     std::vector<PageAddress> children(const PageName& root, const PageName& parent) const;
     const std::vector<TokenId>* ids_of(const PageAddress& address);
     void drop_line(const PageName& root, std::span<const TokenId> line);
-    void note_failure(const std::string& what, int error);
+    void tell_failure(const std::string& path, int error);
 
     std::string directory_;
     uint64_t budget_;
+    std::string temporary_prefix_;
+    uint64_t temporaries_ = 0;
     bool measured_ = false;
     DiskUsage usage_;
     uint64_t written_since_tidy_ = 0;
-    uint64_t files_made_ = 0;  // for temporary names
     std::chrono::steady_clock::time_point failure_told_;
     // Ids of children that a walk has looked at; names determine them, so they never go stale.
     std::unordered_map<PageName, std::vector<TokenId>, PageNameHash> ids_;

@@ -78,12 +78,10 @@ using DiskJob = std::variant<std::monostate, FindJob, ReadJob, WriteJob, DropJob
 struct Found {
     DiskTaskId id = 0;
     std::vector<FoundPage> pages;
-    uint64_t bytes = 0;  // of their files
 };
 struct PageRead {
     DiskTaskId id = 0;
     PageToRead page;
-    uint64_t bytes = 0;
 };
 struct ReadEnded {
     DiskTaskId id = 0;

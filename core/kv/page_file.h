@@ -10,13 +10,13 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/kv/page_name.h"
 
 namespace core {
 
-inline constexpr uint32_t kPageFileVersion = 1;
 inline constexpr size_t kPageHeaderBytes = 4096;
 
 // Where a page belongs; all of it is in its path, so that a directory tells its pages unopened.
@@ -52,6 +52,8 @@ const char* describe(PageFault fault);
 struct PageHeader {
     PageAddress address;
     std::vector<TokenId> ids;
+    uint32_t type = 0;  // KvType
+    uint32_t layers = 0;
     uint64_t page_bytes = 0;
     Hash128 shape;
     Hash128 checksum;  // of the page

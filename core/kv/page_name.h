@@ -20,6 +20,10 @@ namespace core {
 
 using PageName = Hash128;
 
+// Of docs/kv_format.md. Part of every root, so that programs that write different versions may
+// share a directory and never meet.
+inline constexpr uint32_t kPageFileVersion = 1;
+
 // For hash tables: a name is uniform already.
 struct PageNameHash {
     size_t operator()(const PageName& name) const { return static_cast<size_t>(name.low); }

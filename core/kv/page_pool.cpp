@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <string>
 #include <utility>
 
@@ -49,14 +50,14 @@ KvType kv_type_from_name(std::string_view text) {
                 "use f32, f16 or q8");
 }
 
-PageLayout::PageLayout(std::span<const KvLayerShape> layers, KvType type) : type_(type) {
+PageLayout::PageLayout(std::span<const KvLayerShape> layers, KvType type)
+    : type_(type), shape_(layers.begin(), layers.end()) {
     layers_.reserve(layers.size());
     for (const KvLayerShape& shape : layers) {
         Layer layer;
         layer.offset = page_bytes_;
         layer.k_bytes = k_bytes(type, shape.head_dim);
         layer.head_bytes = layer.k_bytes + v_bytes(type, shape.head_dim);
-        layer.head_dim = shape.head_dim;
         page_bytes_ += layer.head_bytes * shape.kv_heads;
         layers_.push_back(layer);
     }
@@ -71,7 +72,35 @@ size_t PageLayout::v_offset(uint32_t layer, uint32_t kv_head) const {
 }
 
 uint32_t PageLayout::head_dim(uint32_t layer) const {
-    return layers_[layer].head_dim;
+    return shape_[layer].head_dim;
+}
+
+void PageLayout::copy_rows(uint32_t rows, std::span<const std::byte> from,
+                           std::span<std::byte> to) const {
+    std::ranges::fill(to, std::byte{0});
+    const size_t value = kv_value_bytes(type_);
+    size_t at = 0;
+    // `count` runs of `stride` bytes, of which the first `used` are copied.
+    const auto copy = [&](size_t count, size_t stride, size_t used) {
+        for (size_t run = 0; run < count; ++run, at += stride)
+            std::memcpy(to.data() + at, from.data() + at, used);
+    };
+    const auto copy_k = [&](size_t count, size_t bytes) {
+        copy(count, bytes * kPagePositions, bytes * rows);
+    };
+    const auto copy_v = [&](size_t stride, size_t used) {
+        copy(rows, stride, used);
+        at += stride * (kPagePositions - rows);
+    };
+    for (const KvLayerShape& layer : shape_) {
+        const size_t scales = type_ == KvType::q8 ? kv_blocks(layer.head_dim) : 0;
+        for (uint32_t head = 0; head < layer.kv_heads; ++head) {
+            copy_k(layer.head_dim, value);
+            copy_k(scales, sizeof(float));
+            copy_v(value * padded_dim(layer.head_dim), value * layer.head_dim);
+            copy_v(scales * sizeof(float), scales * sizeof(float));
+        }
+    }
 }
 
 // Pages hold a reference to the arena, so that a sequence may outlive its pool.
@@ -121,21 +150,21 @@ PagePool::PagePool(PageLayout layout, uint64_t budget_bytes)
 PagePool::~PagePool() = default;
 
 PageRef PagePool::allocate() {
+    if (PageRef page = try_allocate()) return page;
+    const Arena& arena = *arena_;
+    constexpr const char* kAdvice = "use a shorter context or --kv q8";
+    if (arena.allocated == arena.budget_pages)
+        throw Error(
+            ErrorKind::memory, "KV cache",
+            "its budget of " + megabytes(arena.budget_pages * arena.page_bytes) + " MB is spent",
+            kAdvice);
+    throw Error(ErrorKind::memory, "KV cache",
+                "no memory for another page of " + megabytes(arena.page_bytes) + " MB", kAdvice);
+}
+
+PageRef PagePool::try_allocate() {
     Arena& arena = *arena_;
-    if (arena.free.empty()) {
-        constexpr const char* kAdvice = "use a shorter context or --kv q8";
-        if (arena.allocated == arena.budget_pages) {
-            throw Error(ErrorKind::memory, "KV cache",
-                        "its budget of " + megabytes(arena.budget_pages * arena.page_bytes) +
-                            " MB is spent",
-                        kAdvice);
-        }
-        if (!arena.grow()) {
-            throw Error(ErrorKind::memory, "KV cache",
-                        "no memory for another page of " + megabytes(arena.page_bytes) + " MB",
-                        kAdvice);
-        }
-    }
+    if (arena.free.empty() && (arena.allocated == arena.budget_pages || !arena.grow())) return {};
     auto page = std::make_unique<Page>(Page{arena.free.back()});
     arena.free.pop_back();
     return {page.release(), [keep = arena_](Page* returned) {

@@ -38,15 +38,20 @@ class PageLayout {
     size_t k_offset(uint32_t layer, uint32_t kv_head) const;
     size_t v_offset(uint32_t layer, uint32_t kv_head) const;
     uint32_t head_dim(uint32_t layer) const;
+    std::span<const KvLayerShape> shape() const { return shape_; }
+
+    // Copies the first `rows` positions of a page; what no position uses becomes zeros, so that a
+    // copy tells nothing but them. REQUIRES: spans of page_bytes().
+    void copy_rows(uint32_t rows, std::span<const std::byte> from, std::span<std::byte> to) const;
 
   private:
     struct Layer {
         size_t offset = 0;
         size_t head_bytes = 0;  // K and V of one head
         size_t k_bytes = 0;
-        uint32_t head_dim = 0;
     };
     KvType type_;
+    std::vector<KvLayerShape> shape_;
     std::vector<Layer> layers_;
     size_t page_bytes_ = 0;
 };
@@ -70,6 +75,8 @@ class PagePool {
     // A page with unspecified content; it returns to the pool with its last reference.
     // Throws Error(memory) when the budget is spent or the allocation fails.
     PageRef allocate();
+    // The same with a null reference in place of the error.
+    PageRef try_allocate();
 
     uint64_t pages_in_use() const;
     uint64_t bytes_in_use() const;

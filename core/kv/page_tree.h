@@ -3,7 +3,7 @@
 // Invariants
 //  1. A page is in the tree only below its parent; leaves go first.
 //  2. A page has been used no later than its parent, so that the last of `recent_` is a leaf.
-//  3. Among siblings no tail's ids begin another's: the longer one replaced it.
+//  3. Among siblings none contains another (see add()).
 // Engine thread only.
 #pragma once
 
@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "core/base/token_id.h"
+#include "core/kv/page_file.h"
 #include "core/kv/page_name.h"
 #include "core/kv/page_pool.h"
 
@@ -56,12 +57,14 @@ class PageTree {
     void touch(Node* node);
 
     // The child of `parent` with these ids, added with this page if there is none. Null when
-    // another page has the same name, which happens to crafted ids only. Tails that it contains are
-    // handed to `superseded` and removed; a tail that a child contains is not added, and that child
-    // is returned.
-    Node* add(Node* parent, std::span<const TokenId> ids, const PageRef& page,
+    // another page has the same name, which happens to crafted ids only. A child contains another
+    // when its ids begin with the other's and it may be written if the other may. Tails that the
+    // new child contains are handed to `superseded` and removed; when a child contains the new one,
+    // that child is returned.
+    Node* add(Node* parent, std::span<const TokenId> ids, const PageRef& page, bool persist,
               const std::function<void(const Node&)>& superseded = {});
 
+    // A page or a root; null when it is not there.
     Node* find(const PageName& name);
     Node* root(std::string_view scope);
 
@@ -75,19 +78,22 @@ class PageTree {
     size_t size() const { return index_.size(); }
 
     // Calls visit(leaf) for each line of a scope, the most recently used first.
-    void for_each_leaf(std::string_view scope, const std::function<void(const Node&)>& visit) const;
+    void for_each_leaf(std::string_view scope, const std::function<void(Node&)>& visit);
 
   private:
     using Recent = std::list<Node>;
     void remove(Node* leaf);
 
     CacheIdentity identity_;
-    std::map<std::string, std::unique_ptr<Node>, std::less<>> roots_;
+    std::map<std::string, std::unique_ptr<Node>, std::less<>> roots_;  // by scope
+    std::unordered_map<PageName, Node*, PageNameHash> roots_by_name_;
     Recent recent_;  // the most recently used first
     std::unordered_map<PageName, Recent::iterator, PageNameHash> index_;
 };
 
 // All ids from the beginning to this node.
 std::vector<TokenId> line_of(const PageTree::Node& node);
+// REQUIRES: not a root.
+PageAddress address_of(const PageTree::Node& node);
 
 }  // namespace core

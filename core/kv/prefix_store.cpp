@@ -1,61 +1,288 @@
 #include "core/kv/prefix_store.h"
 
 #include <algorithm>
-#include <iterator>
+#include <type_traits>
 #include <utility>
+
+#include "core/base/error.h"
 
 namespace core {
 namespace {
 
-uint32_t common_length(std::span<const TokenId> a, std::span<const TokenId> b) {
-    return static_cast<uint32_t>(std::distance(a.begin(), std::ranges::mismatch(a, b).in1));
+using Clock = std::chrono::steady_clock;
+
+// The weight of the newest restore in the rate that is expected of the next one.
+constexpr double kNewest = 0.5;
+
+std::span<const TokenId> without_last(std::span<const TokenId> tokens) {
+    return tokens.first(tokens.empty() ? 0 : tokens.size() - 1);
 }
 
 }  // namespace
 
+PrefixStore::PrefixStore(PagePool& pool, const CacheIdentity& identity, DiskThread* disk)
+    : pool_(&pool), disk_(disk), tree_(identity) {}
+
+PrefixStore::~PrefixStore() = default;
+
 Sequence PrefixStore::longest_prefix(std::string_view scope, std::span<const TokenId> tokens) {
-    if (tokens.empty()) return Sequence(*pool_);
-    tokens = tokens.first(tokens.size() - 1);
-    auto best = kept_.end();
-    uint32_t best_length = 0;
-    for (auto kept = kept_.begin(); kept != kept_.end(); ++kept) {
-        if (kept->scope != scope) continue;
-        const uint32_t length = common_length(kept->sequence.tokens(), tokens);
-        if (length <= best_length) continue;
-        best = kept;
-        best_length = length;
-    }
-    if (best == kept_.end()) return Sequence(*pool_);
-    kept_.splice(kept_.begin(), kept_, best);
-    Sequence prefix = best->sequence.fork();
-    prefix.truncate(best_length);
-    return prefix;
+    tokens = without_last(tokens);
+    const PageTree::Match match = tree_.match(scope, tokens);
+    std::vector<PageRef> pages;
+    pages.reserve(match.pages.size() + 1);
+    for (const PageTree::Node* node : match.pages)
+        pages.push_back(node->page);
+    // Rows that another branch wrote behind the ones that agree are garbage here; the page is
+    // copied before anything is written over them.
+    if (match.partial != nullptr) pages.push_back(match.partial->page);
+    tree_.touch(match.partial != nullptr ? match.partial : match.last);
+    return {*pool_, std::move(pages), tokens.first(match.tokens())};
 }
 
-void PrefixStore::keep(std::string_view scope, Sequence sequence) {
-    if (sequence.length() == 0) return;
-    const auto continues = [](const Sequence& longer, const Sequence& shorter) {
-        return common_length(longer.tokens(), shorter.tokens()) == shorter.length();
+std::shared_ptr<Restore> PrefixStore::restore(std::string_view scope,
+                                              std::span<const TokenId> tokens) {
+    tokens = without_last(tokens);
+    if (disk_ == nullptr || tokens.empty()) return nullptr;
+    const PageTree::Match match = tree_.match(scope, tokens);
+    if (match.tokens() == tokens.size()) return nullptr;
+    auto restore = std::make_shared<Restore>();
+    restore->begin = static_cast<uint32_t>(match.pages.size()) * kPagePositions;
+    for (const PageTree::Node* node : match.pages)
+        restore->pinned.push_back(node->page);
+    const auto rest = tokens.subspan(restore->begin);
+    const DiskTaskId id = disk_->next_id();
+    disk_->submit(FindJob{.id = id,
+                          .root = tree_.root(scope)->name,
+                          .parent = match.last->name,
+                          .tokens = {rest.begin(), rest.end()},
+                          .known_rows = match.rows});
+    tasks_.emplace(id, std::weak_ptr(restore));
+    return restore;
+}
+
+void PrefixStore::keep(std::string_view scope, const Sequence& sequence, Keep where) {
+    const bool persist = where == Keep::on_disk;
+    std::vector<PageAddress> superseded;
+    const auto remember = [&](const PageTree::Node& tail) {
+        superseded.push_back(address_of(tail));
     };
-    for (const Kept& kept : kept_)
-        if (kept.scope == scope && continues(kept.sequence, sequence)) return;
-    std::erase_if(kept_, [&](const Kept& kept) {
-        return kept.scope == scope && continues(sequence, kept.sequence);
-    });
-    kept_.push_front({.scope = std::string(scope), .sequence = std::move(sequence)});
-    if (kept_.size() > kMaxKept) kept_.pop_back();
+    PageTree::Node* node = tree_.root(scope);
+    std::span<const TokenId> tokens = sequence.tokens();
+    for (size_t page = 0; !tokens.empty(); ++page) {
+        const auto ids = tokens.first(std::min<size_t>(tokens.size(), kPagePositions));
+        PageTree::Node* next = tree_.add(node, ids, sequence.pages()[page], persist, remember);
+        if (next == nullptr) break;
+        node = next;
+        tokens = tokens.subspan(ids.size());
+    }
+    if (node->parent == nullptr) return;
+    tree_.touch(node);
+    if (persist) write(node, std::move(superseded), nullptr);
 }
 
-bool PrefixStore::forget_oldest() {
-    if (kept_.empty()) return false;
-    kept_.pop_back();
-    return true;
+bool PrefixStore::evict() {
+    return tree_.evict();
 }
 
-void PrefixStore::forget(std::span<const TokenId> beginning) {
-    std::erase_if(kept_, [&](const Kept& kept) {
-        return common_length(kept.sequence.tokens(), beginning) == beginning.size();
-    });
+PageRef PrefixStore::allocate() {
+    while (true) {
+        if (PageRef page = pool_->try_allocate()) return page;
+        if (!tree_.evict()) return {};
+    }
+}
+
+// The whole line, so that what another process or the budget has removed is written again, and what
+// is there counts as used.
+void PrefixStore::write(PageTree::Node* last, std::vector<PageAddress> superseded,
+                        std::shared_ptr<DiskChore> chore) {
+    if (disk_ == nullptr) return;
+    WriteJob job{.id = disk_->next_id(),
+                 .layout = pool_->layout(),
+                 .chain = {},
+                 .superseded = std::move(superseded)};
+    for (const PageTree::Node* node = last; node->parent != nullptr; node = node->parent)
+        job.chain.push_back({.address = address_of(*node), .ids = node->ids, .memory = node->page});
+    std::ranges::reverse(job.chain);
+    pages_in_flight_ += job.chain.size();
+    if (chore == nullptr) chore = std::make_shared<DiskChore>();
+    ++chore->remaining;
+    tasks_.emplace(job.id, std::move(chore));
+    disk_->submit(std::move(job));
+}
+
+bool PrefixStore::poll() {
+    if (disk_ == nullptr) return false;
+    disk_->acknowledge();
+    bool any = false;
+    while (auto outcome = disk_->poll()) {
+        any = true;
+        // Of a store that is gone: its pages are released here and now.
+        if (!tasks_.contains(task_of(*outcome))) continue;
+        std::visit([this](auto& value) { take(value); }, *outcome);
+    }
+    return any;
+}
+
+// The task, if it is of this kind and somebody still wants it.
+template <class T>
+std::shared_ptr<T> PrefixStore::task(DiskTaskId id) {
+    const auto entry = tasks_.find(id);
+    if (entry == tasks_.end()) return nullptr;
+    if constexpr (std::is_same_v<T, Restore>) {
+        const auto* weak = std::get_if<std::weak_ptr<Restore>>(&entry->second);
+        return weak == nullptr ? nullptr : weak->lock();
+    } else {
+        const auto* shared = std::get_if<std::shared_ptr<T>>(&entry->second);
+        return shared == nullptr ? nullptr : *shared;
+    }
+}
+
+void PrefixStore::take(Found& found) {
+    uint32_t tokens = 0;
+    for (const FoundPage& page : found.pages)
+        tokens += page.rows;
+    if (const auto look = task<DiskLook>(found.id)) {
+        look->done = true;
+        look->tokens = look->begin + tokens;
+        look->bytes = found.pages.size() * file_bytes();
+        tasks_.erase(found.id);
+    } else if (const auto restore = task<Restore>(found.id)) {
+        restore->found = tokens;
+        begin_reading(found.id, *restore, found.pages);
+    } else {
+        tasks_.erase(found.id);
+    }
+}
+
+// As much as there is room for: what is in use cannot go.
+void PrefixStore::begin_reading(DiskTaskId id, Restore& restore, std::vector<FoundPage>& pages) {
+    ReadJob job{.id = id, .layout = pool_->layout(), .pages = {}, .cancel = restore.cancel};
+    for (FoundPage& page : pages) {
+        PageRef memory = allocate();
+        if (memory == nullptr) break;
+        job.pages.push_back({.page = std::move(page), .memory = std::move(memory)});
+    }
+    if (job.pages.empty()) {
+        finish(restore);
+        tasks_.erase(id);
+        return;
+    }
+    disk_->submit(std::move(job));
+}
+
+void PrefixStore::take(PageRead& read) {
+    const auto restore = task<Restore>(read.id);
+    if (restore == nullptr) return;
+    const PageAddress& address = read.page.page.address;
+    PageTree::Node* parent = tree_.find(address.parent);
+    if (parent == nullptr) return;  // dropped meanwhile
+    const PageTree::Node* node = tree_.add(parent, read.page.page.ids, read.page.memory, true);
+    if (node == nullptr) return;
+    restore->pinned.push_back(node->page);
+    restore->restored += read.page.page.rows;
+    restore->bytes += file_bytes();
+}
+
+void PrefixStore::take(ReadEnded& ended) {
+    if (const auto restore = task<Restore>(ended.id)) {
+        finish(*restore);
+        if (restore->bytes > 0 && restore->seconds > 0) {
+            const double rate = static_cast<double>(restore->bytes) / restore->seconds;
+            bytes_per_second_ =
+                bytes_per_second_ == 0 ? rate : kNewest * rate + (1 - kNewest) * bytes_per_second_;
+        }
+    }
+    tasks_.erase(ended.id);
+}
+
+void PrefixStore::finish(Restore& restore) {
+    restore.seconds = std::chrono::duration<double>(Clock::now() - restore.started).count();
+    restore.done = true;
+}
+
+void PrefixStore::take(PageReleased& released) {
+    released.memory.reset();
+    --pages_in_flight_;
+}
+
+void PrefixStore::take(JobDone& done) {
+    if (const auto chore = task<DiskChore>(done.id)) --chore->remaining;
+    tasks_.erase(done.id);
+}
+
+void PrefixStore::take(Measured& measured) {
+    if (const auto measure = task<DiskMeasure>(measured.id))
+        *measure = {.done = true, .usage = measured.usage};
+    tasks_.erase(measured.id);
+}
+
+uint32_t PrefixStore::resident(std::string_view scope, std::span<const TokenId> tokens) {
+    return tree_.match(scope, tokens).tokens();
+}
+
+std::shared_ptr<DiskLook> PrefixStore::look(std::string_view scope,
+                                            std::span<const TokenId> tokens) {
+    if (disk_ == nullptr) return nullptr;
+    const PageTree::Match match = tree_.match(scope, tokens);
+    const auto rest = tokens.subspan(match.pages.size() * kPagePositions);
+    const DiskTaskId id = disk_->next_id();
+    auto look = std::make_shared<DiskLook>();
+    look->begin = static_cast<uint32_t>(match.pages.size()) * kPagePositions;
+    disk_->submit(FindJob{.id = id,
+                          .root = tree_.root(scope)->name,
+                          .parent = match.last->name,
+                          .tokens = {rest.begin(), rest.end()},
+                          .known_rows = match.rows});
+    tasks_.emplace(id, look);
+    return look;
+}
+
+std::shared_ptr<DiskMeasure> PrefixStore::measure() {
+    if (disk_ == nullptr) return nullptr;
+    auto measure = std::make_shared<DiskMeasure>();
+    const DiskTaskId id = disk_->next_id();
+    disk_->submit(MeasureJob{.id = id});
+    tasks_.emplace(id, measure);
+    return measure;
+}
+
+std::shared_ptr<DiskChore> PrefixStore::save(std::string_view scope,
+                                             std::span<const std::vector<TokenId>> lines) {
+    if (disk_ == nullptr) return nullptr;
+    auto chore = std::make_shared<DiskChore>();
+    const auto save_to = [&](PageTree::Node* node) {
+        while (node != nullptr && node->parent != nullptr && !node->persist)
+            node = node->parent;
+        if (node == nullptr || node->parent == nullptr) return;
+        write(node, {}, chore);
+    };
+    for (const std::vector<TokenId>& line : lines) {
+        const PageTree::Match match = tree_.match(scope, line);
+        const bool whole = match.partial != nullptr && match.partial->ids.size() == match.rows;
+        save_to(whole ? match.partial : match.last);
+    }
+    if (lines.empty()) tree_.for_each_leaf(scope, [&](PageTree::Node& leaf) { save_to(&leaf); });
+    return chore;
+}
+
+std::shared_ptr<DiskChore> PrefixStore::drop(std::string_view scope,
+                                             std::span<const std::vector<TokenId>> lines) {
+    for (const std::vector<TokenId>& line : lines)
+        tree_.drop(scope, line);
+    if (lines.empty()) tree_.drop_all(scope);
+    if (disk_ == nullptr) return nullptr;
+    auto chore = std::make_shared<DiskChore>(DiskChore{.remaining = 1});
+    const DiskTaskId id = disk_->next_id();
+    disk_->submit(
+        DropJob{.id = id, .root = tree_.root(scope)->name, .lines = {lines.begin(), lines.end()}});
+    tasks_.emplace(id, chore);
+    return chore;
+}
+
+std::vector<std::vector<TokenId>> PrefixStore::lines(std::string_view scope) {
+    std::vector<std::vector<TokenId>> lines;
+    tree_.for_each_leaf(scope, [&](const PageTree::Node& leaf) { lines.push_back(line_of(leaf)); });
+    return lines;
 }
 
 }  // namespace core

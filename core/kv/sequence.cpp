@@ -15,6 +15,11 @@ size_t pages_for(size_t positions) {
 
 }  // namespace
 
+Sequence::Sequence(PagePool& pool, std::vector<PageRef> pages, std::span<const TokenId> tokens)
+    : pool_(&pool), pages_(std::move(pages)), tokens_(tokens.begin(), tokens.end()) {
+    MOXIE_CHECK(pages_.size() == pages_for(tokens_.size()));
+}
+
 Sequence Sequence::fork() const {
     Sequence copy(*pool_);
     const size_t used = pages_for(tokens_.size());

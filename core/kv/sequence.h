@@ -21,6 +21,8 @@ namespace core {
 class Sequence {
   public:
     explicit Sequence(PagePool& pool) : pool_(&pool) {}
+    // What has been read before. REQUIRES: the pages hold a row for each token.
+    Sequence(PagePool& pool, std::vector<PageRef> pages, std::span<const TokenId> tokens);
     Sequence(Sequence&&) = default;
     Sequence& operator=(Sequence&&) = default;
     Sequence(const Sequence&) = delete;

@@ -167,9 +167,15 @@ TEST_F(EngineTest, CountsAreThoseOfThePromptThatIsRead) {
 
 TEST_F(EngineTest, WhatIsNotBuiltYetSaysSo) {
     load();
-    for (const auto action : {chat::KvAction::save, chat::KvAction::prefetch})
-        EXPECT_FALSE(client.ask<chat::Failed>(chat::Kv{.action = action}).sentence.empty());
     EXPECT_FALSE(client.ask<chat::Failed>(chat::Capture{}).sentence.empty());
+}
+
+TEST_F(EngineTest, WithoutADirectorySavingAndPrefetchingDoNothing) {
+    load();
+    client.ask<chat::Finished>(generate("hello", 5));
+    for (const auto action : {chat::KvAction::save, chat::KvAction::prefetch})
+        client.ask<chat::Done>(chat::Kv{.action = action, .lines = {{{.text = "hello"}}}});
+    EXPECT_EQ(client.ask<chat::KvListed>(chat::Kv{}).disk_budget, 0U);
 }
 
 TEST_F(EngineTest, WhatIsKeptCanBeListedAndDropped) {

@@ -1,0 +1,181 @@
+#include "core/kv/disk_thread.h"
+
+#include <poll.h>
+
+#include <cerrno>
+#include <deque>
+#include <utility>
+
+namespace core {
+namespace {
+
+// Pages that the kernel is told of before they are read: enough to keep a fast disk busy.
+constexpr size_t kReadAhead = 8;
+
+std::span<std::byte> bytes_of(const PageRef& page, const PageLayout& layout) {
+    return {page->data, layout.page_bytes()};
+}
+
+}  // namespace
+
+DiskTaskId task_of(const DiskOutcome& outcome) {
+    return std::visit(
+        [](const auto& value) -> DiskTaskId {
+            if constexpr (requires { value.id; })
+                return value.id;
+            else
+                return 0;
+        },
+        outcome);
+}
+
+// What runs on the thread. Writing jobs are done page by page, so that reading never waits for more
+// than one page.
+class DiskThread::Worker {
+  public:
+    Worker(DiskThread& thread, std::string directory)
+        : thread_(thread), store_(std::move(directory), thread.budget_) {}
+
+    void run();
+
+  private:
+    using Clock = std::chrono::steady_clock;
+
+    void take_jobs();
+    void sleep() const;
+    bool out_of_time();
+    void do_now(DiskJob job);
+    void read(ReadJob& job);
+    // True when the job is finished.
+    bool advance(DiskJob& job);
+    bool advance(WriteJob& job);
+    void emit(DiskOutcome outcome) { thread_.outcomes_.push(std::move(outcome)); }
+
+    DiskThread& thread_;
+    DiskStore store_;
+    std::deque<DiskJob> urgent_;
+    std::deque<DiskJob> background_;
+    std::optional<Clock::time_point> stop_at_;
+
+    // Of the writing job at the front.
+    size_t next_page_ = 0;
+    bool disk_takes_more_ = true;
+    std::chrono::system_clock::time_point began_;
+};
+
+void DiskThread::Worker::run() {
+    while (true) {
+        take_jobs();
+        if (out_of_time()) return;
+        if (!urgent_.empty()) {
+            DiskJob job = std::move(urgent_.front());
+            urgent_.pop_front();
+            do_now(std::move(job));
+        } else if (!background_.empty()) {
+            if (advance(background_.front())) background_.pop_front();
+        } else if (stop_at_) {
+            return;
+        } else {
+            sleep();
+        }
+    }
+}
+
+// Nobody waits for what is read once the engine has ended.
+void DiskThread::Worker::take_jobs() {
+    thread_.jobs_.acknowledge();
+    if (!stop_at_ && thread_.stopping_.load()) stop_at_ = Clock::now() + kPatience;
+    while (auto job = thread_.jobs_.pop()) {
+        const bool later =
+            std::holds_alternative<WriteJob>(*job) || std::holds_alternative<DropJob>(*job);
+        (later ? background_ : urgent_).push_back(std::move(*job));
+    }
+    if (stop_at_) urgent_.clear();
+}
+
+bool DiskThread::Worker::out_of_time() {
+    return stop_at_ && Clock::now() > *stop_at_;
+}
+
+void DiskThread::Worker::sleep() const {
+    pollfd bell{.fd = thread_.jobs_.fd(), .events = POLLIN, .revents = 0};
+    while (::poll(&bell, 1, -1) < 0 && errno == EINTR) {
+    }
+}
+
+void DiskThread::Worker::do_now(DiskJob job) {
+    if (auto* find = std::get_if<FindJob>(&job)) {
+        emit(
+            Found{find->id, store_.find(find->root, find->parent, find->tokens, find->known_rows)});
+    } else if (auto* reading = std::get_if<ReadJob>(&job)) {
+        read(*reading);
+    } else if (auto* measure = std::get_if<MeasureJob>(&job)) {
+        emit(Measured{measure->id, store_.usage()});
+    }
+}
+
+void DiskThread::Worker::read(ReadJob& job) {
+    const auto cancelled = [&] {
+        return thread_.stopping_.load() || (job.cancel && job.cancel->load());
+    };
+    size_t announced = 0;
+    size_t done = 0;
+    for (; done < job.pages.size() && !cancelled(); ++done) {
+        for (; announced < job.pages.size() && announced <= done + kReadAhead; ++announced)
+            store_.announce(job.pages[announced].page);
+        PageToRead& page = job.pages[done];
+        if (!store_.read(page.page, job.layout, bytes_of(page.memory, job.layout))) break;
+        emit(PageRead{job.id, std::move(page)});
+    }
+    ReadEnded ended{.id = job.id, .unused = {}};
+    for (; done < job.pages.size(); ++done)
+        ended.unused.push_back(std::move(job.pages[done].memory));
+    emit(std::move(ended));
+}
+
+bool DiskThread::Worker::advance(DiskJob& job) {
+    if (auto* write = std::get_if<WriteJob>(&job)) return advance(*write);
+    if (auto* drop = std::get_if<DropJob>(&job)) {
+        if (drop->lines.empty())
+            store_.drop_all(drop->root);
+        else
+            store_.drop(drop->root, drop->lines);
+        emit(JobDone{drop->id});
+    }
+    return true;
+}
+
+bool DiskThread::Worker::advance(WriteJob& job) {
+    if (next_page_ == 0) began_ = std::chrono::system_clock::now();
+    if (next_page_ < job.chain.size()) {
+        ChainPage& page = job.chain[next_page_];
+        const PageToWrite write{.address = page.address,
+                                .ids = page.ids,
+                                .page = bytes_of(page.memory, job.layout),
+                                .last_use = began_ - std::chrono::nanoseconds(next_page_)};
+        disk_takes_more_ = disk_takes_more_ && store_.write(write, job.layout);
+        emit(PageReleased{job.id, std::move(page.memory)});
+        ++next_page_;
+        return false;
+    }
+    if (disk_takes_more_)
+        for (const PageAddress& tail : job.superseded)
+            store_.remove(tail);
+    emit(JobDone{job.id});
+    next_page_ = 0;
+    disk_takes_more_ = true;
+    return true;
+}
+
+DiskThread::DiskThread(std::string directory, uint64_t budget)
+    : budget_(budget), thread_([this, folder = std::move(directory)]() mutable {
+          Worker(*this, std::move(folder)).run();
+      }) {}
+
+DiskThread::~DiskThread() {
+    stopping_.store(true);
+    jobs_.push(MeasureJob{});  // wakes the thread
+    thread_.join();
+}
+
+}  // namespace core
