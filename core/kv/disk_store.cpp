@@ -231,8 +231,11 @@ bool DiskStore::write(const PageToWrite& page, const PageLayout& layout) {
     usage_.bytes += bytes;
     usage_.pages += 1;
     written_since_tidy_ += bytes;
-    if (!measured_ || usage_.bytes > budget_ || written_since_tidy_ > budget_ / kTidyShare) tidy();
-    return true;
+    if (measured_ && usage_.bytes <= budget_ && written_since_tidy_ <= budget_ / kTidyShare)
+        return true;
+    // Where the line alone is more than the budget, its end would be written for nobody.
+    tidy();
+    return exists(page.address);
 }
 
 bool DiskStore::touch(const PageToWrite& page) const {

@@ -120,6 +120,8 @@ bool PrefixStore::poll() {
         if (!tasks_.contains(task_of(*outcome))) continue;
         std::visit([this](auto& value) { take(value); }, *outcome);
     }
+    for (ReadJob& job : std::exchange(waiting_, {}))
+        begin_reading(std::move(job));
     return any;
 }
 
@@ -148,26 +150,29 @@ void PrefixStore::take(Found& found) {
         tasks_.erase(found.id);
     } else if (const auto restore = task<Restore>(found.id)) {
         restore->found = tokens;
-        begin_reading(found.id, *restore, found.pages);
+        ReadJob job{
+            .id = found.id, .layout = pool_->layout(), .pages = {}, .cancel = restore->cancel};
+        for (FoundPage& page : found.pages)
+            job.pages.push_back({.page = std::move(page), .memory = {}});
+        begin_reading(std::move(job));
     } else {
         tasks_.erase(found.id);
     }
 }
 
-// As much as there is room for: what is in use cannot go.
-void PrefixStore::begin_reading(DiskTaskId id, Restore& restore, std::vector<FoundPage>& pages) {
-    ReadJob job{.id = id, .layout = pool_->layout(), .pages = {}, .cancel = restore.cancel};
-    for (FoundPage& page : pages) {
-        PageRef memory = allocate();
-        if (memory == nullptr) break;
-        job.pages.push_back({.page = std::move(page), .memory = std::move(memory)});
+// As much as there is room for: what is in use cannot go. What is being written can, soon.
+void PrefixStore::begin_reading(ReadJob job) {
+    for (size_t i = 0; i < job.pages.size() && !job.cancel->load(); ++i) {
+        PageRef& memory = job.pages[i].memory;
+        if (memory == nullptr) memory = allocate();
+        if (memory != nullptr) continue;
+        if (writing()) return waiting_.push_back(std::move(job));
+        job.pages.resize(i);
     }
-    if (job.pages.empty()) {
-        finish(restore);
-        tasks_.erase(id);
-        return;
-    }
-    disk_->submit(std::move(job));
+    if (job.pages.empty() || job.cancel->load())
+        finish(job.id);
+    else
+        disk_->submit(std::move(job));
 }
 
 void PrefixStore::take(PageRead& read) {
@@ -184,20 +189,20 @@ void PrefixStore::take(PageRead& read) {
 }
 
 void PrefixStore::take(ReadEnded& ended) {
-    if (const auto restore = task<Restore>(ended.id)) {
-        finish(*restore);
-        if (restore->bytes > 0 && restore->seconds > 0) {
-            const double rate = static_cast<double>(restore->bytes) / restore->seconds;
-            bytes_per_second_ =
-                bytes_per_second_ == 0 ? rate : kNewest * rate + (1 - kNewest) * bytes_per_second_;
-        }
-    }
-    tasks_.erase(ended.id);
+    const auto restore = task<Restore>(ended.id);
+    finish(ended.id);
+    if (restore == nullptr || restore->bytes == 0 || restore->seconds <= 0) return;
+    const double rate = static_cast<double>(restore->bytes) / restore->seconds;
+    const bool first = bytes_per_second_ == 0;
+    bytes_per_second_ = first ? rate : kNewest * rate + (1 - kNewest) * bytes_per_second_;
 }
 
-void PrefixStore::finish(Restore& restore) {
-    restore.seconds = std::chrono::duration<double>(Clock::now() - restore.started).count();
-    restore.done = true;
+void PrefixStore::finish(DiskTaskId id) {
+    if (const auto restore = task<Restore>(id)) {
+        restore->seconds = std::chrono::duration<double>(Clock::now() - restore->started).count();
+        restore->done = true;
+    }
+    tasks_.erase(id);
 }
 
 void PrefixStore::take(PageReleased& released) {

@@ -129,8 +129,8 @@ class PrefixStore {
     void take(std::monostate& /*nothing*/) {}
 
     PageRef allocate();
-    void begin_reading(DiskTaskId id, Restore& restore, std::vector<FoundPage>& pages);
-    static void finish(Restore& restore);
+    void begin_reading(ReadJob job);
+    void finish(DiskTaskId id);
     void write(PageTree::Node* last, std::vector<PageAddress> superseded,
                std::shared_ptr<DiskChore> chore);
     uint64_t file_bytes() const { return kPageHeaderBytes + pool_->layout().page_bytes(); }
@@ -142,6 +142,7 @@ class PrefixStore {
     PageTree tree_;
     std::unordered_map<DiskTaskId, Task> tasks_;
     size_t pages_in_flight_ = 0;
+    std::vector<ReadJob> waiting_;  // for memory that is being written
     double bytes_per_second_ = 0;
 };
 
