@@ -71,8 +71,8 @@ class Branching {
             evict();
         else
             world_.restart();
-        if (options_.disk && below(20) == 0) damage();
-        if (options_.disk && below(200) == 0) remove_directory();
+        if (options_.disk && below(damaged_ ? 5 : 50) == 0) damage();
+        if (options_.disk && below(damaged_ ? 50 : 500) == 0) remove_directory();
     }
 
     void add_line(Tokens line) {
@@ -114,7 +114,7 @@ class Branching {
         // More may be known than the model knows of: what was lost of a line may be in another.
         EXPECT_LE(computed, line.size() - known);
         EXPECT_GE(computed, 1U);
-        if (!secret && options_.disk) known_.push_back(line);
+        if (!secret && options_.disk && !damaged_) known_.push_back(line);
         constexpr size_t kMostKnown = 60;  // for the comparison's sake
         if (known_.size() > kMostKnown) known_.erase(known_.begin());
     }
@@ -131,7 +131,8 @@ class Branching {
         for (uint32_t pages = below(30); pages > 0; --pages)
             world_.store().evict();
     }
-    // A byte of a file; the walk ends there, and what is known is no longer certain.
+    // A byte of a file, or its end. The walk ends there, and since nobody knows that a page is
+    // damaged before it is read, nothing is certain until the directory is a new one.
     void damage() {
         world_.settle();
         const auto files = folder_.files();
@@ -145,12 +146,14 @@ class Branching {
             content.put(static_cast<char>(below(256)));
         }
         known_.clear();
+        damaged_ = true;
     }
 
     void remove_directory() {
         world_.settle();
         std::filesystem::remove_all(directory_);
         known_.clear();
+        damaged_ = false;
     }
 
     void end() {
@@ -168,6 +171,7 @@ class Branching {
     RowsWorld world_;
     std::vector<Tokens> lines_;
     std::vector<Tokens> known_;  // read and written
+    bool damaged_ = false;
 };
 
 }  // namespace
