@@ -2,19 +2,15 @@
 //
 //   cancel_latency BINARY MODEL COUNT [OPTIONS OF THE PROGRAM...]
 //
-// COUNT times: a new chat, a prompt of 300 words (3,000 tokens where
-// the vocabulary is bytes) that begins like none before (so that no
-// cache helps), Ctrl-C at an irregular moment of its prefill. Exit status 1 when p99 is not under
-// 100 ms.
+// COUNT times: a new chat, a prompt of 300 words (3,000 tokens where the vocabulary is bytes) that
+// begins like none before (so that no cache helps), Ctrl-C at an irregular moment of its prefill.
+// Exit status 1 when p99 is not under 100 ms.
 #include <cstdio>
-#include <cstdlib>
-#include <exception>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "bench/pty_chat.h"
-#include "core/base/priority.h"
 
 namespace {
 
@@ -27,13 +23,12 @@ std::string long_prompt(int number) {
     return text;
 }
 
-int measure(const std::string& binary, const std::string& model, int count,
-            const std::vector<std::string>& extra) {
-    bench::PtyChat chat(binary, model, extra);
+int measure(const bench::LatencyArguments& arguments) {
+    bench::PtyChat chat(arguments.binary, arguments.model, arguments.extra);
     chat.ask("wait idle", 600s);
     std::mt19937 random(1);
     std::vector<double> times;
-    for (int i = 0; i < count; ++i) {
+    for (int i = 0; i < arguments.count; ++i) {
         chat.write("\x18n");
         chat.write("\x1b[200~" + long_prompt(i) + "\x1b[201~");
         chat.write("\r");
@@ -53,15 +48,5 @@ int measure(const std::string& binary, const std::string& model, int count,
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc < 4) {
-        std::fprintf(stderr, "usage: cancel_latency BINARY MODEL COUNT [OPTIONS...]\n");
-        return 2;
-    }
-    core::wake_promptly();  // the measuring device must not be what is slow
-    try {
-        return measure(argv[1], argv[2], std::atoi(argv[3]), {argv + 4, argv + argc});
-    } catch (const std::exception& error) {
-        std::fprintf(stderr, "cancel_latency: %s\n", error.what());
-        return 1;
-    }
+    return bench::run_latency(argc, argv, "cancel_latency", measure);
 }

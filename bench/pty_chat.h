@@ -17,11 +17,14 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "core/base/priority.h"
 
 namespace bench {
 
@@ -158,6 +161,33 @@ inline double report(const std::string& what, std::vector<double> milliseconds) 
     std::printf("%s: %zu samples, p50 %.2f ms, p90 %.2f ms, p99 %.2f ms, max %.2f ms\n",
                 what.c_str(), milliseconds.size(), at(0.5), at(0.9), at(0.99), milliseconds.back());
     return at(0.99);
+}
+
+// BINARY MODEL COUNT [OPTIONS OF THE PROGRAM...]
+struct LatencyArguments {
+    std::string binary;
+    std::string model;
+    int count = 0;
+    std::vector<std::string> extra;
+};
+
+// The main function of a program that measures: its exit status.
+inline int run_latency(int argc, char** argv, const char* name,
+                       int (*measure)(const LatencyArguments& arguments)) {
+    if (argc < 4) {
+        std::fprintf(stderr, "usage: %s BINARY MODEL COUNT [OPTIONS...]\n", name);
+        return 2;
+    }
+    core::wake_promptly();  // the measuring device must not be what is slow
+    try {
+        return measure({.binary = argv[1],
+                        .model = argv[2],
+                        .count = std::atoi(argv[3]),
+                        .extra = {argv + 4, argv + argc}});
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "%s: %s\n", name, error.what());
+        return 1;
+    }
 }
 
 }  // namespace bench

@@ -1,6 +1,11 @@
-// The command line of moxie-train: a subcommand followed by `--name value` pairs.
+// The command lines of moxie-train and moxie-prepare: a subcommand followed by `--name value`
+// pairs.
 #pragma once
 
+#include <cstdint>
+#include <cstdio>
+#include <exception>
+#include <initializer_list>
 #include <map>
 #include <set>
 #include <stdexcept>
@@ -72,5 +77,27 @@ class Arguments {
     std::map<std::string, std::string> values_;
     std::set<std::string> used_;
 };
+
+// A subcommand: its name and what runs it, returning the exit status.
+struct Subcommand {
+    const char* name;
+    int (*run)(Arguments arguments);
+};
+
+// The main function of a program with subcommands: its exit status, 2 for a wrong command line.
+inline int run_program(int argc, char** argv, const char* name, const char* usage,
+                       std::initializer_list<Subcommand> subcommands) {
+    const std::vector<std::string> words(argv + 1, argv + argc);
+    try {
+        for (const Subcommand& subcommand : subcommands)
+            if (!words.empty() && words.front() == subcommand.name)
+                return subcommand.run(Arguments({words.begin() + 1, words.end()}));
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "%s: %s\n", name, error.what());
+        return 1;
+    }
+    std::fprintf(stderr, "usage: %s %s\n", name, usage);
+    return 2;
+}
 
 }  // namespace train

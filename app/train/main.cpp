@@ -6,7 +6,6 @@
 #include <csignal>
 #include <cstdio>
 #include <ctime>
-#include <exception>
 #include <iostream>
 #include <thread>
 
@@ -199,26 +198,14 @@ int run_sample(Arguments arguments) {
     return 0;
 }
 
-int run(const std::vector<std::string>& words) {
-    const std::string command = words.empty() ? "" : words.front();
-    Arguments arguments(words.empty() ? words
-                                      : std::vector<std::string>(words.begin() + 1, words.end()));
-    if (command == "train") return run_train(std::move(arguments));
-    if (command == "eval") return run_eval(std::move(arguments));
-    if (command == "sample") return run_sample(std::move(arguments));
-    if (command == "export") return run_export(std::move(arguments));
-    std::fputs("usage: moxie-train train|eval|sample|export --option value ...\n", stderr);
-    return 2;
-}
-
 }  // namespace
 }  // namespace train
 
 int main(int argc, char** argv) {
-    try {
-        return train::run({argv + 1, argv + argc});
-    } catch (const std::exception& error) {
-        std::fprintf(stderr, "moxie-train: %s\n", error.what());
-        return 1;
-    }
+    return train::run_program(argc, argv, "moxie-train",
+                              "train|eval|sample|export --option value ...",
+                              {{"train", train::run_train},
+                               {"eval", train::run_eval},
+                               {"sample", train::run_sample},
+                               {"export", train::run_export}});
 }

@@ -2,7 +2,6 @@
 // token files. A program of its own because libsentencepiece and LibTorch each bring a protobuf
 // runtime, and the two cannot share a process.
 #include <cstdio>
-#include <exception>
 #include <fstream>
 #include <iostream>
 
@@ -55,24 +54,11 @@ int run_prepare(Arguments arguments) {
     return 0;
 }
 
-int run(const std::vector<std::string>& words) {
-    const std::string command = words.empty() ? "" : words.front();
-    Arguments arguments(words.empty() ? words
-                                      : std::vector<std::string>(words.begin() + 1, words.end()));
-    if (command == "vocab") return run_vocab(std::move(arguments));
-    if (command == "prepare") return run_prepare(std::move(arguments));
-    std::fputs("usage: moxie-prepare vocab|prepare --option value ... < records.jsonl\n", stderr);
-    return 2;
-}
-
 }  // namespace
 }  // namespace train
 
 int main(int argc, char** argv) {
-    try {
-        return train::run({argv + 1, argv + argc});
-    } catch (const std::exception& error) {
-        std::fprintf(stderr, "moxie-prepare: %s\n", error.what());
-        return 1;
-    }
+    return train::run_program(argc, argv, "moxie-prepare",
+                              "vocab|prepare --option value ... < records.jsonl",
+                              {{"vocab", train::run_vocab}, {"prepare", train::run_prepare}});
 }

@@ -76,14 +76,16 @@ std::optional<Value> read_number(const std::string& path) {
 
 // Folders that may hold this process's limits for a cgroup v1 controller ("" = v2), deepest first.
 std::vector<std::string> cgroup_folders(const std::string& controller) {
-    const std::string mount = "/sys/fs/cgroup" + (controller.empty() ? "" : "/" + controller);
+    const std::string mount =
+        controller.empty() ? "/sys/fs/cgroup" : "/sys/fs/cgroup/" + controller;
     std::vector<std::string> folders;
     std::ifstream file("/proc/self/cgroup");
     for (std::string line; std::getline(file, line);) {
         const size_t first = line.find(':');
         const size_t second = line.find(':', first + 1);
         if (second == std::string::npos) continue;
-        const std::string names = "," + line.substr(first + 1, second - first - 1) + ",";
+        std::string names = ",";
+        names.append(line, first + 1, second - first - 1).append(",");
         if (names.find("," + controller + ",") == std::string::npos) continue;
         std::string path = line.substr(second + 1);
         // A limit of any ancestor binds as well.

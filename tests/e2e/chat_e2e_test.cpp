@@ -9,6 +9,7 @@
 #include <fstream>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -56,6 +57,17 @@ class ChatInTmux : public testing::Test {
         std::ofstream(home_ / "script.toml") << script;
         start("--backend mock:" + (home_ / "script.toml").string(), after);
         see("idle");
+    }
+
+    // Starts an answer that never ends; returns the supervisor's process and the chat's.
+    std::vector<int> start_endless_answer() {
+        start_with_script(R"([[reply]]
+endless = true
+delay_ms = 5
+text = "words ")");
+        say("go");
+        see("words words");
+        return terminal_->processes("moxie");
     }
 
     void see(const std::string& text) {
@@ -177,13 +189,7 @@ text = "an answer to remember")");
 }
 
 TEST_F(ChatInTmux, KillingTheChatLeavesASaneTerminal) {
-    start_with_script(R"([[reply]]
-endless = true
-delay_ms = 5
-text = "words ")");
-    say("go");
-    see("words words");
-    const auto processes = terminal_->processes("moxie");
+    const auto processes = start_endless_answer();
     ASSERT_EQ(processes.size(), 2U);
     ::kill(processes.back(), SIGKILL);
     see("signal 9");
@@ -191,13 +197,7 @@ text = "words ")");
 }
 
 TEST_F(ChatInTmux, KillingTheSupervisorLeavesASaneTerminal) {
-    start_with_script(R"([[reply]]
-endless = true
-delay_ms = 5
-text = "words ")");
-    say("go");
-    see("words words");
-    const auto processes = terminal_->processes("moxie");
+    const auto processes = start_endless_answer();
     ASSERT_EQ(processes.size(), 2U);
     ::kill(processes.front(), SIGKILL);
     std::string last;
