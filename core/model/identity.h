@@ -15,8 +15,8 @@ namespace core {
 inline constexpr uint32_t kNumericsVersion = 1;
 
 // Of the weights: metadata, names, types and shapes of all tensors, and the first and the last
-// 64 KiB of each. Reading everything would take as long as loading it. Reads from the mapping: call
-// it before pages are released.
+// 64 KiB of each (where a file holds a tensor in another form, its first and its last row). Reading
+// everything would take as long as loading it. Call it before pages of the file are released.
 Hash128 weights_identity(const WeightFile& file);
 
 // Of weights and of the configuration that is made of them.
