@@ -342,8 +342,8 @@ TEST_P(DiskCache, WhatIsKeptInMemoryOnlyIsNeverWritten) {
     world.read(fork);
     world.settle();
     EXPECT_EQ(folder.files().size(), 3U);
-    EXPECT_FALSE(holds_phrase(folder.path(), std::span(line).subspan(3 * kPage, 4)));
-    EXPECT_FALSE(holds_phrase(folder.path(), std::span(line).subspan(2 * kPage + 6, 4)));
+    EXPECT_FALSE(holds_phrase(folder, std::span(line).subspan(3 * kPage, 4)));
+    EXPECT_FALSE(holds_phrase(folder, std::span(line).subspan(2 * kPage + 6, 4)));
 }
 
 // A temporary chat that goes on from a saved one, and a saved one inside a temporary one.
@@ -353,8 +353,8 @@ TEST_P(DiskCache, ALongerTemporaryTailIsNotWrittenForAShorterOne) {
     world.read(secret, Keep::in_memory);
     EXPECT_EQ(world.read(kept), 1U);
     world.settle();
-    EXPECT_TRUE(holds_phrase(folder.path(), kept));
-    EXPECT_FALSE(holds_phrase(folder.path(), std::span(secret).subspan(10, 4)));
+    EXPECT_TRUE(holds_phrase(folder, kept));
+    EXPECT_FALSE(holds_phrase(folder, std::span(secret).subspan(10, 4)));
     world.restart();
     EXPECT_EQ(world.known(secret), kept.size());
 }
@@ -373,14 +373,14 @@ TEST_P(DiskCache, PurgingLeavesNoIdsInTheDirectory) {
     world.read(branch);
     world.settle();
     const auto phrase = std::span(purged).subspan(system.size() + 5, 6);
-    EXPECT_TRUE(holds_phrase(folder.path(), phrase));
+    EXPECT_TRUE(holds_phrase(folder, phrase));
 
     const std::vector<Tokens> lines{purged, branch};
     const auto chore = world.store().drop("", lines);
     world.wait([&] { return chore->done(); });
     for (const Tokens& gone : lines)
         for (size_t at = system.size(); at + 6 < gone.size(); ++at)
-            EXPECT_FALSE(holds_phrase(folder.path(), std::span(gone).subspan(at, 6))) << at;
+            EXPECT_FALSE(holds_phrase(folder, std::span(gone).subspan(at, 6))) << at;
     // What the other conversation reaches is still there.
     world.restart();
     EXPECT_EQ(world.known(kept), kept.size());

@@ -1,16 +1,8 @@
 #include "tests/core/kv/rows_world.h"
 
 #include <poll.h>
-#include <unistd.h>
 
-#include <algorithm>
-#include <cstdlib>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <stdexcept>
-#include <string_view>
 #include <utility>
 
 #include <gtest/gtest.h>
@@ -19,8 +11,6 @@
 
 namespace core {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr KvLayerShape kShape[] = {{.kv_heads = 2, .head_dim = 8}, {.kv_heads = 1, .head_dim = 40}};
 
@@ -74,26 +64,6 @@ std::vector<uint64_t> seeds_of(std::span<const TokenId> tokens) {
 
 }  // namespace
 
-TemporaryFolder::TemporaryFolder() {
-    const fs::path memory = "/dev/shm";
-    path_ = (fs::is_directory(memory) ? memory : fs::temp_directory_path()) / "moxie-kv-XXXXXX";
-    if (::mkdtemp(path_.data()) == nullptr) throw std::runtime_error("no temporary folder");
-}
-
-TemporaryFolder::~TemporaryFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-}
-
-std::vector<std::string> TemporaryFolder::files() const {
-    std::vector<std::string> files;
-    if (!fs::exists(path_)) return files;
-    for (const auto& entry : fs::recursive_directory_iterator(path_))
-        if (entry.is_regular_file()) files.push_back(entry.path());
-    std::ranges::sort(files);
-    return files;
-}
-
 PageLayout test_layout(KvType type) {
     return {kShape, type};
 }
@@ -133,18 +103,6 @@ Tokens joined(const Tokens& line, const Tokens& more) {
     Tokens all = line;
     all.insert(all.end(), more.begin(), more.end());
     return all;
-}
-
-bool holds_phrase(const std::string& folder, std::span<const TokenId> phrase) {
-    const auto bytes = std::as_bytes(phrase);
-    const std::string_view wanted(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-        if (!entry.is_regular_file()) continue;
-        std::ifstream in(entry.path(), std::ios::binary);
-        const std::string content{std::istreambuf_iterator<char>(in), {}};
-        if (content.find(wanted) != std::string::npos) return true;
-    }
-    return false;
 }
 
 RowsWorld::RowsWorld(Options options) : options_(std::move(options)) {

@@ -13,26 +13,14 @@
 #include "core/kv/disk_thread.h"
 #include "core/kv/prefix_store.h"
 #include "core/kv/sequence.h"
+#include "tests/support/temporary_folder.h"
 
 namespace core {
 
 using Tokens = std::vector<TokenId>;
 
-// A folder of its own, in memory where possible; gone with the object.
-class TemporaryFolder {
-  public:
-    TemporaryFolder();
-    ~TemporaryFolder();
-    TemporaryFolder(const TemporaryFolder&) = delete;
-    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-    const std::string& path() const { return path_; }
-    // Page files below it.
-    std::vector<std::string> files() const;
-
-  private:
-    std::string path_;
-};
+using support::holds_phrase;
+using support::TemporaryFolder;
 
 // Two layers of odd sizes, so that no padding or scale is where it is by luck.
 PageLayout test_layout(KvType type = KvType::f16);
@@ -45,9 +33,6 @@ uint32_t correct_rows(const Sequence& sequence);
 // `count` tokens, others for each seed.
 Tokens some_tokens(size_t count, uint32_t seed);
 Tokens joined(const Tokens& line, const Tokens& more);
-
-// True when the bytes of these tokens follow each other in a file below the folder.
-bool holds_phrase(const std::string& folder, std::span<const TokenId> phrase);
 
 // A store over a pool and a directory, as the engine has them.
 class RowsWorld {
