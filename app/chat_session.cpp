@@ -249,7 +249,7 @@ void ChatSession::on(const chat::Progress& progress, TimePoint now) {
         progress_from_ = progress.done;
     }
     progress_ = progress;
-    if (progress.phase != chat::Phase::loading)
+    if (progress.phase == chat::Phase::prefill)
         context_used_ = static_cast<uint32_t>(progress.total);
 }
 

@@ -191,7 +191,7 @@ constexpr std::array kCommands = {
     Command{"set", "", "NAME VALUE|reset", "sampling, from the next token on", run_set},
     Command{"show", "", "params|model|keys", "what is in force", run_show},
     Command{"system", "", "TEXT|show|off", "instructions in front of the conversation", run_system},
-    Command{"kv", "", "list|save|drop|prefetch", "what was read of this conversation", run_kv},
+    Command{"kv", "", "[WORD]", "what was read of it: list, save, drop, prefetch", run_kv},
     Command{"model", "", "PATH", "load another model", run_model},
     Command{"quit", "exit", "", "leave", run_quit},
 };

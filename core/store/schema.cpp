@@ -193,11 +193,10 @@ END;
 constexpr std::array kMigrations{kVersion1};
 
 std::vector<int64_t> count_precious(Database& database) {
-    std::vector<int64_t> counts;
-    for (const std::string_view table : kPrecious)
-        counts.push_back(database.has_table(table)
-                             ? database.number("SELECT count(*) FROM " + std::string(table))
-                             : 0);
+    std::vector<int64_t> counts(kPrecious.size(), 0);
+    for (size_t i = 0; i < kPrecious.size(); ++i)
+        if (database.has_table(kPrecious.at(i)))
+            counts[i] = database.number("SELECT count(*) FROM " + std::string(kPrecious.at(i)));
     return counts;
 }
 

@@ -1,0 +1,171 @@
+#include "tests/app/kept_chat.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <array>
+#include <clocale>
+#include <filesystem>
+#include <stdexcept>
+#include <utility>
+
+#include <gtest/gtest.h>
+
+namespace app {
+
+namespace fs = std::filesystem;
+
+KeptFolder::KeptFolder() {
+    fs::path place = "/dev/shm";
+    if (::access(place.c_str(), W_OK) != 0) place = fs::temp_directory_path();
+    path_ = (place / "moxie-kept-XXXXXX").string();
+    if (::mkdtemp(path_.data()) == nullptr) throw std::runtime_error("mkdtemp");
+}
+
+KeptFolder::~KeptFolder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+}
+
+KeptChat::KeptChat(const std::string& folder, ChatOptions options) {
+    std::setlocale(LC_CTYPE, "C.UTF-8");
+    ::setenv("INPUTRC", "/dev/null", 1);
+    if (!folder.empty())
+        store_ =
+            std::make_unique<core::Store>(core::StoreOptions{.folder = folder}, store_channel_);
+    if (options.model_path.empty()) options.model_path = "/models/default.gguf";
+    app_ = std::make_unique<ChatApp>(options, channel_, editor_, terminal_,
+                                     options.temporary ? nullptr : &store_channel_);
+    app_->start(now_);
+    if (store_ == nullptr && !options.temporary)
+        tell(core::StoreOpened{.access = core::StoreAccess::writable});
+    settle();
+}
+
+KeptChat::~KeptChat() {
+    if (app_) app_->end(now_);
+}
+
+// What the loop does in a turn; a frame is always due, since the clock is ours.
+void KeptChat::settle() {
+    take_engine_requests();
+    app_->on_events(now_);
+    app_->on_timeout(now_);
+    take_engine_requests();
+    now_ += std::chrono::milliseconds(40);
+    app_->draw(now_);
+}
+
+void KeptChat::take_engine_requests() {
+    while (auto request = channel_.poll_request()) {
+        if (auto* load = std::get_if<chat::LoadModel>(&*request)) {
+            load_ = std::move(*load);
+        } else if (auto* generate = std::get_if<chat::Generate>(&*request)) {
+            running_ = generate->id;
+            generated_ = 0;
+            generate_ = std::move(*generate);
+        } else if (auto* kv = std::get_if<chat::Kv>(&*request)) {
+            kv_.push_back(std::move(*kv));
+        } else if (const auto* update = std::get_if<chat::UpdateSampling>(&*request)) {
+            channel_.emit(chat::Done{.id = update->id});
+        }
+    }
+}
+
+void KeptChat::type(const std::string& text) {
+    app_->on_input(text, now_);
+    settle();
+}
+
+void KeptChat::wait(std::chrono::milliseconds time) {
+    now_ += time;
+    settle();
+}
+
+void KeptChat::ready(const std::string& name) {
+    until([this] { return load_.id != 0; }, "a LoadModel");
+    emit(chat::ModelReady{.id = std::exchange(load_.id, 0), .name = name, .context = 8000});
+}
+
+std::optional<chat::Generate> KeptChat::take_generate() {
+    settle();
+    return std::exchange(generate_, std::nullopt);
+}
+
+std::vector<chat::Kv> KeptChat::take_kv() {
+    settle();
+    return std::exchange(kv_, {});
+}
+
+void KeptChat::say(const std::vector<std::string>& tokens, chat::TokenId first_id) {
+    for (const std::string& token : tokens) {
+        chat::Delta delta{.id = running_, .text = token};
+        delta.tokens.push_back(
+            {.id = first_id + static_cast<chat::TokenId>(generated_++), .bytes = token});
+        channel_.emit(std::move(delta));
+    }
+    settle();
+}
+
+void KeptChat::finish(chat::FinishReason reason, chat::Usage usage) {
+    usage.generated = generated_;
+    emit(chat::Finished{.id = running_, .reason = reason, .usage = usage, .seed = 7});
+}
+
+void KeptChat::emit(chat::Event event) {
+    channel_.emit(std::move(event));
+    settle();
+}
+
+void KeptChat::converse(const std::string& prompt, const std::vector<std::string>& tokens,
+                        chat::Usage usage) {
+    generate_.reset();
+    enter(prompt);
+    until([this] { return generate_.has_value(); }, "a Generate");
+    say(tokens);
+    finish(chat::FinishReason::stop, usage);
+    until_idle();
+}
+
+void KeptChat::tell(core::StoreEvent event) {
+    store_channel_.events.push(std::move(event));
+    settle();
+}
+
+void KeptChat::until(const std::function<bool()>& condition, const char* what) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    for (settle(); !condition(); settle()) {
+        if (std::chrono::steady_clock::now() > deadline) {
+            ADD_FAILURE() << "no " << what << " on:\n" << screen();
+            throw std::runtime_error(what);
+        }
+        std::array<pollfd, 2> wait = {
+            {{.fd = channel_.event_fd(), .events = POLLIN, .revents = 0},
+             {.fd = store_channel_.events.fd(), .events = POLLIN, .revents = 0}}};
+        ::poll(wait.data(), wait.size(), 20);
+        channel_.acknowledge_events();
+        store_channel_.events.acknowledge();
+    }
+}
+
+void KeptChat::until_idle() {
+    until([this] { return !session().busy(); }, "idle chat");
+}
+
+void KeptChat::until_seen(const std::string& text) {
+    until([&] { return sees(text); }, text.c_str());
+}
+
+bool KeptChat::sees(const std::string& text) const {
+    return screen().find(text) != std::string::npos;
+}
+
+std::string KeptChat::screen() const {
+    std::string text;
+    for (const std::string& row : terminal_.rows())
+        text += row + "\n";
+    return text;
+}
+
+}  // namespace app

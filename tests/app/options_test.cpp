@@ -1,0 +1,88 @@
+// What of a chat is opened, kept, and where: the options for it.
+#include "app/options.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/base/error.h"
+
+namespace app {
+namespace {
+
+constexpr Terminals kTerminal{.standard_input = true, .standard_output = true};
+
+class OptionsTest : public testing::Test {
+  protected:
+    OptionsTest() {
+        ::setenv("XDG_DATA_HOME", "/data", 1);
+        ::setenv("XDG_CACHE_HOME", "/cache", 1);
+    }
+    ~OptionsTest() override {
+        ::unsetenv("XDG_DATA_HOME");
+        ::unsetenv("XDG_CACHE_HOME");
+    }
+
+    static ChatInvocation chat(std::vector<std::string> arguments) {
+        arguments.insert(arguments.begin(), {"--backend", "mock:script.toml"});
+        return std::get<ChatInvocation>(parse_command_line(arguments, kTerminal));
+    }
+
+    static void expect_refused(std::vector<std::string> arguments, const std::string& text) {
+        arguments.insert(arguments.begin(), {"--backend", "mock:script.toml"});
+        try {
+            parse_command_line(arguments, kTerminal);
+            FAIL() << text;
+        } catch (const core::Error& error) {
+            EXPECT_EQ(error.kind(), core::ErrorKind::usage);
+            EXPECT_THAT(error.what(), testing::HasSubstr(text));
+        }
+    }
+};
+
+TEST_F(OptionsTest, ChatsAreKeptUnlessTheyAreTemporary) {
+    EXPECT_EQ(chat({}).chat.data_folder, "/data/moxie");
+    EXPECT_FALSE(chat({}).chat.resume);
+    EXPECT_EQ(chat({"--temporary"}).chat.data_folder, "");
+    EXPECT_TRUE(chat({"--temporary"}).chat.temporary);
+}
+
+TEST_F(OptionsTest, ContinueOpensTheLastConversationAndResumeThatOfItsId) {
+    EXPECT_EQ(chat({"-c"}).chat.resume, "");
+    EXPECT_EQ(chat({"-r", "3f2a"}).chat.resume, "3f2a");
+    expect_refused({"-c", "-r", "3f2a"}, "use one of them");
+    expect_refused({"-c", "--temporary"}, "use one of them");
+    expect_refused({"-c", "a prompt"}, "is for the chat");
+}
+
+TEST_F(OptionsTest, PagesOfChatsAreKeptInTheCacheUpToTwentyGigabytes) {
+    EXPECT_EQ(chat({}).backend.kv_directory, "/cache/moxie/kv");
+    EXPECT_EQ(chat({}).backend.kv_disk_bytes, 20'000'000'000U);
+    EXPECT_EQ(chat({"--kv-dir", "/elsewhere", "--kv-disk", "0.5"}).backend.kv_directory,
+              "/elsewhere");
+    EXPECT_EQ(chat({"--kv-disk", "0.5"}).backend.kv_disk_bytes, 500'000'000U);
+    EXPECT_EQ(chat({"--no-kv-disk"}).backend.kv_directory, "");
+    expect_refused({"--kv-disk", "-1"}, "--kv-disk");
+}
+
+TEST_F(OptionsTest, AnswersOnStandardOutputLeaveNoPages) {
+    const auto once = [](std::vector<std::string> arguments) {
+        arguments.insert(arguments.begin(), {"--backend", "mock:script.toml", "prompt"});
+        return std::get<OneShotInvocation>(parse_command_line(arguments, kTerminal));
+    };
+    EXPECT_EQ(once({}).backend.kv_directory, "");
+    EXPECT_EQ(once({"--kv-dir", "/named"}).backend.kv_directory, "/named");
+}
+
+TEST_F(OptionsTest, AModelKeepsItsNameFromWhereverTheChatIsOpenedAgain) {
+    const ChatInvocation given = chat({"-m", "models/../grok.gguf"});
+    EXPECT_EQ(given.chat.model_path, (std::filesystem::current_path() / "grok.gguf").string());
+    EXPECT_TRUE(given.chat.model_chosen);
+}
+
+}  // namespace
+}  // namespace app
