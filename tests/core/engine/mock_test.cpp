@@ -124,7 +124,8 @@ TEST_F(MockTest, RealTimeSleepsTheDelays) {
     play("[[reply]]\ndelay_ms = 10\ntext = \"one two three\"\n", false);
     const auto start = std::chrono::steady_clock::now();
     answer(ask("x"));
-    EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(30));
+    // The mock counts whole milliseconds, from within the first.
+    EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(29));
 }
 
 TEST_F(MockTest, CancelKeepsWhatWasSaid) {
@@ -264,6 +265,59 @@ TEST_F(MockTest, ValuesOutOfRangeAndBrokenTomlAreErrorsWithTheirLine) {
             EXPECT_NE(std::string(error.what()).find(path_ + ":"), std::string::npos);
         }
     }
+}
+
+TEST_F(MockTest, LinesOfTheCacheAreAsTheScriptSays) {
+    play(R"(
+[kv]
+lines = [{ tokens = 100, resident = 64, on_disk = 36, disk_bytes = 5000, restore_ms = 200 }]
+disk_budget = 1000000
+)");
+    chat::Kv request{.id = channel_.next_id()};
+    request.lines = {{{.text = "one"}}, {{.text = "two words"}}};
+    channel_.submit(request);
+    const auto listed = std::get<chat::KvListed>(events_of(request.id).back());
+    ASSERT_EQ(listed.entries.size(), 2U);
+    EXPECT_EQ(listed.entries[0].on_disk, 36U);
+    EXPECT_EQ(listed.entries[0].restore_seconds, 0.2);
+    EXPECT_EQ(listed.entries[1].tokens, 2U);
+    EXPECT_EQ(listed.entries[1].resident, 2U);
+    EXPECT_EQ(listed.disk_budget, 1000000U);
+    for (const auto action : {chat::KvAction::save, chat::KvAction::drop}) {
+        const chat::Kv other{.id = channel_.next_id(), .action = action};
+        channel_.submit(other);
+        EXPECT_TRUE(std::holds_alternative<chat::Done>(events_of(other.id).back()));
+    }
+}
+
+TEST_F(MockTest, RestoringIsToldBeforeReading) {
+    play(R"(
+[kv]
+prefetch_tokens = 3120
+prefetch_ms = 200
+[[reply]]
+prompt_tokens = 100
+reused_tokens = 90
+restored_tokens = 80
+restore_ms = 40
+text = "answer"
+)");
+    const chat::Kv prefetch{.id = channel_.next_id(), .action = chat::KvAction::prefetch};
+    channel_.submit(prefetch);
+    auto events = events_of(prefetch.id);
+    ASSERT_EQ(events.size(), 6U);
+    EXPECT_EQ(std::get<chat::Progress>(events[4]).phase, chat::Phase::restoring);
+    EXPECT_EQ(std::get<chat::Progress>(events[4]).done, 3120U);
+    EXPECT_TRUE(std::holds_alternative<chat::Done>(events[5]));
+
+    events = answer(ask("hello"));
+    EXPECT_EQ(std::get<chat::Progress>(events[0]).phase, chat::Phase::restoring);
+    EXPECT_EQ(std::get<chat::Progress>(events[4]).done, 80U);
+    EXPECT_EQ(std::get<chat::Progress>(events[5]).phase, chat::Phase::prefill);
+    const chat::Usage usage = std::get<chat::Finished>(events.back()).usage;
+    EXPECT_EQ(usage.restored, 80U);
+    EXPECT_EQ(usage.restore_seconds, 0.04);
+    EXPECT_EQ(usage.recomputed, 10U);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "core/text/chat_format.h"
 
 #include <algorithm>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -131,6 +132,62 @@ TEST(ChatFormat, TheIdsOfAnAnswerAreKept) {
         const std::vector<Message> partial(after.begin(), after.begin() + 2);
         EXPECT_EQ(format.prompt(*tokenizer, partial).ids, past);
     }
+}
+
+// What the client keeps of an answer: the text that it was shown, and every id.
+Message answer_message(const Tokenizer& tokenizer, const ChatFormat& format,
+                       const std::vector<Message>& before, std::vector<TokenId> ids) {
+    const Prompt prompt = format.prompt(tokenizer, before);
+    Detokenizer detokenizer(tokenizer, prompt.stops, prompt.strip_space);
+    std::string text;
+    for (const TokenId id : ids)
+        text += detokenizer.push(id);
+    return {Role::assistant, text + detokenizer.finish(), std::move(ids)};
+}
+
+TEST(ChatFormat, RenderingTurnByTurnKeepsTheIdsOfThePast) {
+    const auto tokenizer = tiny_tokenizer();
+    const TokenId separator = *tokenizer->find_piece("<|separator|>");
+    std::mt19937 random(1);
+    std::vector<TokenId> speakable;  // and the bytes, many of which are no text by themselves
+    for (TokenId id = 0; id < static_cast<TokenId>(tokenizer->size()); ++id)
+        if (tokenizer->kind(id) == PieceKind::normal || tokenizer->kind(id) == PieceKind::byte)
+            speakable.push_back(id);
+    for (const char* name : {"grok-1", "grok-2"})
+        for (int conversation = 0; conversation < 50; ++conversation) {
+            SCOPED_TRACE(std::string(name) + " conversation " + std::to_string(conversation));
+            const auto format = ChatFormat::named(name);
+            std::vector<Message> messages;
+            if (random() % 2 == 0) messages.push_back({Role::system, "Be brief."});
+            for (int turn = 0; turn < 6; ++turn) {
+                messages.push_back({Role::user, "question " + std::to_string(random() % 1000)});
+                const std::vector<TokenId> prompt = format.prompt(*tokenizer, messages).ids;
+                std::vector<TokenId> said{*tokenizer->find_piece("\u2581h")};
+                for (auto length = random() % 12; length > 0; --length)
+                    said.push_back(speakable[random() % speakable.size()]);
+                std::vector<TokenId> past = prompt;
+                past.insert(past.end(), said.begin(), said.end());
+                if (random() % 2 == 0) said.push_back(separator);
+                messages.push_back(answer_message(*tokenizer, format, messages, said));
+                messages.push_back({Role::user, "more"});
+                EXPECT_TRUE(begins_with(format.prompt(*tokenizer, messages).ids, past));
+                messages.pop_back();
+            }
+        }
+}
+
+// A stop string may end within a token: what it cut off is tokenized anew, once and for all.
+TEST(ChatFormat, AnAnswerCutWithinATokenStaysAsItWasRendered) {
+    const auto tokenizer = tiny_tokenizer();
+    const auto id = [&](const char* piece) { return *tokenizer->find_piece(piece); };
+    const auto format = ChatFormat::named("grok-1");
+    std::vector<Message> messages{{Role::user, "a"},
+                                  {Role::assistant, "he", {id("\u2581h"), id("el"), id("lo")}},
+                                  {Role::user, "b"}};
+    const std::vector<TokenId> past = format.prompt(*tokenizer, messages).ids;
+    messages.push_back({Role::assistant, "h", {id("\u2581h")}});
+    messages.push_back({Role::user, "c"});
+    EXPECT_TRUE(begins_with(format.prompt(*tokenizer, messages).ids, past));
 }
 
 TEST(ChatFormat, TheTokenThatEndedAnAnswerIsNotRepeated) {
