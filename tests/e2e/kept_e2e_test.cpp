@@ -162,6 +162,30 @@ TEST_F(KeptInTmux, ASecondInstanceIsToldWhoHoldsTheChats) {
     see("You said <first> as message 3.");
 }
 
+bool bundled_model() {
+    for (const auto& entry : fs::directory_iterator(fs::path(MOXIE_SOURCE_DIR) / "models"))
+        if (entry.path().extension() == ".gguf") return true;
+    return false;
+}
+
+// The bundled model and the real engine: what was read comes from the disk, as is told.
+TEST_F(KeptInTmux, AConversationIsNotReadTwice) {
+    if (!bundled_model()) GTEST_SKIP() << "no model in models/";
+    start(command("--seed 1 --max-tokens 30"));
+    see("idle");
+    say("hello, tell me a story about a fox and a river");
+    see("cut off by --max-tokens 30");
+    see("● resident");
+    terminal_->keys({"C-d"});
+    then(command("-c --seed 1 --max-tokens 5"));
+    see("a story about a fox and a river");
+    see("restored ");
+    see("● resident");
+    say("go on");
+    see("cut off by --max-tokens 5");
+    EXPECT_FALSE(contains(terminal_->screen(), "re-read")) << terminal_->screen();
+}
+
 TEST_F(KeptInTmux, ATemporaryChatLeavesNothing) {
     start(scripted(kEcho, "--temporary"));
     see("idle");
