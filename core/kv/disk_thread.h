@@ -116,7 +116,7 @@ class DiskThread {
 
     // Engine thread.
     DiskTaskId next_id() { return ++last_id_; }
-    void submit(DiskJob job) { jobs_.push(std::move(job)); }
+    void submit(DiskJob job);
     // `fd` polls readable while there may be an outcome; acknowledge() before draining.
     std::optional<DiskOutcome> poll() { return outcomes_.pop(); }
     void acknowledge() { outcomes_.acknowledge(); }
