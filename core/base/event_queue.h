@@ -50,21 +50,27 @@ class EventQueue {
 
     // Producer.
     void push(T value) {
-        MOXIE_CHECK(queue_.enqueue(std::move(value)));
+        MOXIE_CHECK(queue_.enqueue(Slot{std::move(value)}));
         bell_.ring();
     }
 
     // Consumer. `fd` polls readable while there may be something; acknowledge() before draining.
     std::optional<T> pop() {
-        T value;
-        if (!queue_.try_dequeue(value)) return std::nullopt;
-        return value;
+        Slot slot;
+        if (!queue_.try_dequeue(slot)) return std::nullopt;
+        return std::move(slot.value);
     }
     void acknowledge() { bell_.acknowledge(); }
     int fd() const { return bell_.fd(); }
 
   private:
-    moodycamel::ReaderWriterQueue<T> queue_;
+    // A type of ours: the queue moves an element out and then destroys it, which clang's analyzer
+    // takes for a mistake where the element is a std::variant.
+    struct Slot {
+        T value = {};
+    };
+
+    moodycamel::ReaderWriterQueue<Slot> queue_;
     Bell bell_;
 };
 

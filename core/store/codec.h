@@ -15,6 +15,11 @@
 
 namespace core {
 
+// In params_json of a conversation, beside the parameters.
+inline constexpr std::string_view kFixedSeed = "fixed_seed";
+// A finish_reason beside the names of FinishReason: the program ended within the answer.
+inline constexpr std::string_view kCutOff = "cut_off";
+
 // Every parameter by name, as text that reads back as the same value.
 std::map<std::string, std::string> sampling_texts(const chat::Sampling& sampling);
 // An unknown key or a text that makes no sense changes nothing.

@@ -86,7 +86,7 @@ class Database {
 
     // Statements without parameters and results.
     void run(const std::string& sql);
-    // Prepared once and kept. `sql` is a literal: it is known by its address.
+    // Prepared once and kept. `sql` is known by its address: it lives as long as the program.
     Statement prepare(const char* sql);
     // The first column of the first row; 0 when there is none.
     int64_t number(const std::string& sql);
