@@ -8,8 +8,8 @@
 namespace chat {
 
 const std::shared_ptr<const std::string>& Turn::no_system() {
-    static const auto kNone = std::make_shared<const std::string>();
-    return kNone;
+    static const auto none = std::make_shared<const std::string>();
+    return none;
 }
 
 Conversation::Conversation(std::vector<Turn> turns, TurnId tip, std::string system) : tip_(tip) {
