@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "app/bench_resume.h"
 #include "app/bench_rig.h"
 #include "app/bench_sequences.h"
 #include "core/base/error.h"
@@ -176,6 +177,7 @@ void check(const BenchOptions& options) {
 
 int run_bench(const BenchOptions& options, std::ostream& out) {
     check(options);
+    if (options.resume) return run_bench_resume(options, out);
     if (options.sequences > 1) return run_bench_sequences(options, out);
     BenchRig rig(options, std::max({options.prompt, options.generate, 1U}), 1);
     rig.warm_up(options.depth);

@@ -15,6 +15,7 @@ struct BenchOptions {
     unsigned threads = 0;      // 0 = physical cores
     unsigned repetitions = 5;  // at least 1
     unsigned sequences = 1;    // more: decode of so many together instead of prefill and decode
+    bool resume = false;       // the first token after a restart instead
     std::string isa = {};      // "" = the best tier
     std::string kv = "f16";
     bool json = false;
@@ -25,8 +26,8 @@ struct BenchOptions {
 // Prints prefill and decode in tokens per second: median, least and most of the repetitions; GB/s
 // of weights read by decode and operations per second of prefill; and which share of the machine's
 // read bandwidth and int8 peak that is, probed before and after within each repetition, so that a
-// drift of the machine hits both. With several sequences what app/bench_sequences.h says. Returns 0
-// or throws core::Error.
+// drift of the machine hits both. With several sequences or `resume` what app/bench_sequences.h and
+// app/bench_resume.h say. Returns 0 or throws core::Error.
 int run_bench(const BenchOptions& options, std::ostream& out);
 
 }  // namespace app

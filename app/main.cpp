@@ -16,6 +16,7 @@
 #include "app/chat_app.h"
 #include "app/eval_cmd.h"
 #include "app/inspect_cmd.h"
+#include "app/kv_cmd.h"
 #include "app/oneshot.h"
 #include "app/options.h"
 #include "app/supervisor.h"
@@ -87,6 +88,10 @@ int run(const app::BenchOptions& options) {
 
 int run(const app::InspectOptions& options) {
     return app::run_inspect(options, std::cout);
+}
+
+int run(const app::KvOptions& options) {
+    return app::run_kv(options, std::cout);
 }
 
 int run(const app::PrintText& print) {

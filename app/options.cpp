@@ -33,6 +33,7 @@ constexpr std::string_view kCommands =
     "Commands (moxie COMMAND --help):\n"
     "  tokenize         token ids of a text\n"
     "  inspect          what is in a weight file\n"
+    "  kv               what was read of conversations and is kept on disk\n"
     "  bench            how fast a model runs\n"
     "  eval logits      what a model computes, as a NumPy file\n"
     "  eval perplexity  how well a model predicts a text\n"
@@ -134,6 +135,12 @@ std::string list_of(std::span<const std::string_view> names) {
     return list;
 }
 
+void add_kv_folder(CLI::App& app, std::string& folder) {
+    app.add_option("--kv-dir", folder,
+                   "folder for what was read of conversations; default: $XDG_CACHE_HOME/moxie/kv")
+        ->type_name("DIR");
+}
+
 // The options of the chat and of the one-shot program, which share nearly all.
 struct MainOptions {
     std::vector<std::string> words;
@@ -196,10 +203,7 @@ struct MainOptions {
         app.add_option("-r,--resume", resume, "open the conversation whose id begins with this")
             ->type_name("ID");
         app.add_flag("--temporary", temporary, "a chat of which nothing is kept");
-        app.add_option("--kv-dir", kv_dir,
-                       "folder for what was read of conversations; default: "
-                       "$XDG_CACHE_HOME/moxie/kv")
-            ->type_name("DIR");
+        add_kv_folder(app, kv_dir);
         app.add_option("--kv-disk", kv_disk_gb, "most GB that this folder may hold")
             ->type_name("GB")
             ->capture_default_str()
@@ -403,6 +407,10 @@ Invocation parse_bench(const std::vector<std::string>& arguments) {
                    "decode N sequences together, and what that gains over one")
         ->type_name("N")
         ->check(CLI::Range(1U, 256U));
+    auto* resume = app.add_flag("--resume", options.resume,
+                                "time to the first token of a prompt that was read before a "
+                                "restart; default: 4096 tokens, 3 restarts");
+    resume->excludes("--sequences");
     app.add_option("--isa", options.isa, "limit the instruction set: scalar, avx2, avx512vnni")
         ->type_name("NAME");
     app.add_option("--kv", options.kv, "type of the KV cache: f32, f16, q8")->capture_default_str();
@@ -410,6 +418,17 @@ Invocation parse_bench(const std::vector<std::string>& arguments) {
     if (auto text = parse(app, arguments)) return *std::move(text);
     check_names(options.isa, {});
     core::kv_type_from_name(options.kv);
+    if (options.resume && app.count("--prompt") == 0) options.prompt = 4096;
+    if (options.resume && app.count("--repetitions") == 0) options.repetitions = 3;
+    return options;
+}
+
+Invocation parse_kv(const std::vector<std::string>& arguments) {
+    CLI::App app("Tells what was read of conversations and is kept on disk.", "moxie kv");
+    KvOptions options{.directory = core::cache_folder() + "/kv"};
+    add_kv_folder(app, options.directory);
+    app.add_flag("--json", options.json, "one JSON object");
+    if (auto text = parse(app, arguments)) return *std::move(text);
     return options;
 }
 
@@ -418,9 +437,10 @@ struct Subcommand {
     Invocation (*parse)(const std::vector<std::string>& arguments);
 };
 
-constexpr std::array kSubcommands{
-    Subcommand{"tokenize", parse_tokenize}, Subcommand{"eval", parse_eval},
-    Subcommand{"inspect", parse_inspect}, Subcommand{"bench", parse_bench}};
+constexpr std::array kSubcommands{Subcommand{"tokenize", parse_tokenize},
+                                  Subcommand{"eval", parse_eval},
+                                  Subcommand{"inspect", parse_inspect},
+                                  Subcommand{"bench", parse_bench}, Subcommand{"kv", parse_kv}};
 
 }  // namespace
 

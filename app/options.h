@@ -10,6 +10,7 @@
 #include "app/chat_app.h"
 #include "app/eval_cmd.h"
 #include "app/inspect_cmd.h"
+#include "app/kv_cmd.h"
 #include "app/oneshot.h"
 #include "app/tokenize_cmd.h"
 
@@ -35,7 +36,7 @@ struct PrintText {
 
 using Invocation =
     std::variant<ChatInvocation, OneShotInvocation, TokenizeOptions, EvalLogitsOptions,
-                 EvalPerplexityOptions, InspectOptions, BenchOptions, PrintText>;
+                 EvalPerplexityOptions, InspectOptions, KvOptions, BenchOptions, PrintText>;
 
 // What the descriptors of the process are, for choosing between chat and one-shot.
 struct Terminals {
