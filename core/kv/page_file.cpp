@@ -189,7 +189,7 @@ PageFault decode_header(std::span<const std::byte> bytes, PageHeader& header) {
 }
 
 PageFault read_header(int file, const PageAddress& address, PageHeader& header) {
-    std::array<std::byte, kPageHeaderBytes> bytes;
+    std::array<std::byte, kPageHeaderBytes> bytes{};
     if (const PageFault fault = read_all(file, bytes, 0); fault != PageFault::none) return fault;
     if (const PageFault fault = decode_header(bytes, header); fault != PageFault::none)
         return fault;
