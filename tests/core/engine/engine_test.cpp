@@ -1,67 +1,21 @@
 // The engine's thread over a tiny model: what a client sees.
 #include "core/engine/engine.h"
 
-#include <poll.h>
-
 #include <algorithm>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
+#include "tests/support/engine_client.h"
 #include "tests/support/loaded_model.h"
 #include "tests/support/tiny_model.h"
 
 namespace core {
 namespace {
 
-class Client {
-  public:
-    chat::Channel channel;
-
-    chat::Event next_event() {
-        while (true) {
-            if (auto event = channel.poll_event()) return std::move(*event);
-            pollfd entry{.fd = channel.event_fd(), .events = POLLIN, .revents = 0};
-            if (::poll(&entry, 1, 60'000) != 1) throw std::runtime_error("the engine is silent");
-            channel.acknowledge_events();
-        }
-    }
-
-    // All events up to the terminal one of a request.
-    std::vector<chat::Event> events_of(chat::RequestId id) {
-        std::vector<chat::Event> events;
-        do
-            events.push_back(next_event());
-        while (chat::request_of(events.back()) != id || !chat::is_terminal(events.back()));
-        return events;
-    }
-
-    template <class Ending, class Request>
-    Ending ask(Request request) {
-        request.id = channel.next_id();
-        const auto id = request.id;
-        channel.submit(std::move(request));
-        last_events = events_of(id);
-        if (const auto* failed = std::get_if<chat::Failed>(&last_events.back());
-            failed != nullptr && !std::is_same_v<Ending, chat::Failed>)
-            throw std::runtime_error(failed->sentence);
-        return std::get<Ending>(last_events.back());
-    }
-
-    std::vector<TokenId> tokens() const {
-        std::vector<TokenId> ids;
-        for (const auto& event : last_events)
-            if (const auto* delta = std::get_if<chat::Delta>(&event))
-                for (const auto& token : delta->tokens)
-                    ids.push_back(token.id);
-        return ids;
-    }
-
-    std::vector<chat::Event> last_events;
-};
+using Client = support::EngineClient;
 
 support::TestModel test_model() {
     auto model = support::tiny_model(support::Family::grok1, support::Storage::q8_0);

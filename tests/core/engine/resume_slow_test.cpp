@@ -1,5 +1,6 @@
-// Conversations that wander: turns, edits, regenerations, branches, siblings, company and restarts
-// in random order, for every family and KV type.
+// Conversations that wander: turns, edits, regenerations, branches, siblings, company, restarts
+// and, memory being short, evictions in random order, for every family and KV type, greedy and
+// seeded.
 #include <random>
 #include <string>
 #include <tuple>
@@ -12,7 +13,7 @@
 namespace core {
 namespace {
 
-class Wandering : public testing::TestWithParam<std::tuple<support::Family, KvType>> {
+class Wandering : public testing::TestWithParam<std::tuple<support::Family, KvType, bool>> {
   protected:
     uint32_t below(uint32_t end) { return static_cast<uint32_t>(random_()) % end; }
 
@@ -21,7 +22,7 @@ class Wandering : public testing::TestWithParam<std::tuple<support::Family, KvTy
     // A turn more, on any line.
     void go_on() {
         auto& line = any_line();
-        if (line.size() > 600) line.resize(below(500) + 20);
+        if (line.size() > 300) line.resize(below(250) + 20);
         line = joined(line, some_tokens(1 + below(90), seed_++));
         const auto answers = world_.ask({.prompt = line, .max_tokens = 1 + below(40)});
         line = joined(line, answers.tokens());
@@ -65,9 +66,9 @@ class Wandering : public testing::TestWithParam<std::tuple<support::Family, KvTy
 
     World world_{{.family = std::get<0>(GetParam()),
                   .type = std::get<1>(GetParam()),
-                  .greedy = false,
-                  .context = 2048,
-                  .nothing_is_evicted = false}};
+                  .greedy = std::get<2>(GetParam()),
+                  .context = 1024,
+                  .on_disk = true}};
     std::mt19937 random_{11};
     uint32_t seed_ = 1;
     std::vector<std::vector<TokenId>> lines_{some_tokens(70, 1), some_tokens(140, 2)};
@@ -75,10 +76,12 @@ class Wandering : public testing::TestWithParam<std::tuple<support::Family, KvTy
 
 INSTANTIATE_TEST_SUITE_P(Families, Wandering,
                          testing::Combine(testing::ValuesIn(support::kAllFamilies),
-                                          testing::Values(KvType::f32, KvType::f16, KvType::q8)),
+                                          testing::Values(KvType::f32, KvType::f16, KvType::q8),
+                                          testing::Bool()),
                          [](const auto& each) {
                              return support::name(std::get<0>(each.param)) + "_" +
-                                    std::string(name(std::get<1>(each.param)));
+                                    std::string(name(std::get<1>(each.param))) +
+                                    (std::get<2>(each.param) ? "Greedy" : "Seeded");
                          });
 
 TEST_P(Wandering, NoWayThroughTheTreeOfTurnsChangesALogit) {

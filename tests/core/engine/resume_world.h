@@ -15,7 +15,9 @@
 #include "core/chat/channel.h"
 #include "core/engine/scheduler.h"
 #include "core/engine/served_model.h"
+#include "core/kv/disk_thread.h"
 #include "tests/support/loaded_model.h"
+#include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_model.h"
 
 namespace core {
@@ -42,6 +44,7 @@ struct Question {
     uint32_t max_tokens = 24;
     uint32_t choices = 1;
     std::string scope = {};
+    bool persist = true;
 };
 
 struct Answers {
@@ -56,7 +59,7 @@ struct WorldOptions {
     KvType type = KvType::f16;
     bool greedy = true;
     uint32_t context = 1024;
-    bool nothing_is_evicted = true;  // else usage is not held against what was read
+    bool on_disk = false;  // what was read is also kept in a folder of this world
 };
 
 class World {
@@ -66,12 +69,15 @@ class World {
     World(const World&) = delete;
     World& operator=(const World&) = delete;
 
-    // Everything in memory goes; the model is loaded again.
+    // Everything in memory goes and what is on disk stays; the model is loaded again.
     void restart(uint32_t prefill_chunk = 64);
 
     Answers ask(Question question);
     // All begin before the first pass.
     std::vector<Answers> ask_together(std::vector<Question> questions);
+
+    // From now on nothing is expected to be known.
+    void forget_what_was_read() { known_.clear(); }
 
     // Recomputes what the book holds.
     void verify();
@@ -80,6 +86,7 @@ class World {
 
   private:
     chat::Generate request_of(const Question& question) const;
+    void wait_for_disk();
     void take_events();
     void check_usage(const Question& question, const chat::Usage& usage) const;
     std::vector<bool> forward(std::span<const Slice> batch, std::vector<float>& logits);
@@ -91,9 +98,11 @@ class World {
     };
 
     WorldOptions options_;
+    support::TemporaryFolder folder_;
     support::TemporaryGguf file_;
     Pool pool_{1};
     ForwardFunction run_;
+    std::optional<DiskThread> disk_;
     std::optional<ServedModel> model_;
     std::optional<Scheduler> scheduler_;
     chat::Channel channel_;
