@@ -55,7 +55,8 @@ class DiskThread::Worker {
 
     DiskThread& thread_;
     DiskStore store_;
-    std::deque<DiskJob> urgent_;
+    std::deque<DiskJob> urgent_;     // somebody waits for an answer
+    std::deque<DiskJob> measuring_;  // less so: the first one walks through the whole directory
     std::deque<DiskJob> background_;
     std::optional<Clock::time_point> stop_at_;
 
@@ -69,9 +70,9 @@ void DiskThread::Worker::run() {
     while (true) {
         take_jobs();
         if (out_of_time()) return;
-        if (!urgent_.empty()) {
-            DiskJob job = std::move(urgent_.front());
-            urgent_.pop_front();
+        if (auto& first = urgent_.empty() ? measuring_ : urgent_; !first.empty()) {
+            DiskJob job = std::move(first.front());
+            first.pop_front();
             do_now(std::move(job));
         } else if (!background_.empty()) {
             if (advance(background_.front())) background_.pop_front();
@@ -88,11 +89,14 @@ void DiskThread::Worker::take_jobs() {
     thread_.jobs_.acknowledge();
     if (!stop_at_ && thread_.stopping_.load()) stop_at_ = Clock::now() + kPatience;
     while (auto job = thread_.jobs_.pop()) {
-        const bool later =
+        const bool changes =
             std::holds_alternative<WriteJob>(*job) || std::holds_alternative<DropJob>(*job);
-        (later ? background_ : urgent_).push_back(std::move(*job));
+        const bool measures = std::holds_alternative<MeasureJob>(*job);
+        (changes ? background_ : measures ? measuring_ : urgent_).push_back(std::move(*job));
     }
-    if (stop_at_) urgent_.clear();
+    if (!stop_at_) return;
+    urgent_.clear();
+    measuring_.clear();
 }
 
 bool DiskThread::Worker::out_of_time() {

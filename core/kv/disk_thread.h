@@ -2,8 +2,9 @@
 //
 // Jobs and outcomes cross by lock-free queues, and page references with them: the thread uses their
 // memory and gives them back, but never drops the last one, so that pages are released by the
-// engine thread alone. Looking and reading go before writing and removing; within each kind jobs
-// are done in order. The engine never waits for it, except at the end, for a bounded time.
+// engine thread alone. Looking and reading go first, then measuring, then writing and removing;
+// within each kind jobs are done in order. The engine never waits for it, except at the end, for a
+// bounded time.
 #pragma once
 
 #include <atomic>

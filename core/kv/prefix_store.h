@@ -48,7 +48,7 @@ struct Restore {
 // How far memory and disk together have a line.
 struct DiskLook {
     bool done = false;
-    uint32_t tokens = 0;  // from its beginning; fewer than memory has where the disk adds nothing
+    uint32_t tokens = 0;  // from its beginning; rows of a page that memory has may be missing
     uint64_t bytes = 0;   // to be read for those that are not in memory
     uint32_t begin = 0;   // for the store: of the pages that are
 };
