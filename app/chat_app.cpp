@@ -354,7 +354,7 @@ ui::ScreenState ChatApp::screen_state() const {
                       .prompt = editor_.prompt(),
                       .hint = session_.conversation().empty() ? "Write a message, or /help" : ""};
     state.status = status_;
-    const auto insert = [&state](std::string text) {
+    const auto insert = [&state](const std::string& text) {
         state.status.insert(
             state.status.begin() + 1,
             {.text = core::sanitize(text), .priority = 95, .style = ui::StyleName::toast});

@@ -76,8 +76,9 @@ void ChatSession::send_next(TimePoint now) {
     turn.id = conversation_.size() + 1;
     turn.parent = conversation_.tip();
     turn.text = prompt;
-    sending_ = Sending{.id = saver_.save_prompt(conversation_, head(prompt), std::move(turn)),
-                       .text = std::move(prompt)};
+    const core::StoreRequestId id =
+        saver_.save_prompt(conversation_, head(prompt), std::move(turn));
+    sending_ = Sending{.id = id, .text = std::move(prompt)};
 }
 
 // The prompt is on the disk, or cannot be saved.

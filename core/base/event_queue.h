@@ -66,7 +66,7 @@ class EventQueue {
   private:
     // A type of ours: the queue moves an element out and then destroys it, which clang's analyzer
     // takes for a mistake where the element is a std::variant.
-    struct Slot {
+    struct Slot {  // NOLINT(bugprone-exception-escape): events move without throwing
         T value = {};
     };
 
