@@ -36,7 +36,9 @@ class PtyChat {
     PtyChat(const std::string& binary, const std::string& model,
             const std::vector<std::string>& extra)
         : socket_path_("/tmp/moxie-bench-" + std::to_string(::getpid()) + ".sock") {
-        std::vector<std::string> arguments = {binary, "-m", model, "--control", socket_path_};
+        // Nothing of it belongs among the chats of whoever measures.
+        std::vector<std::string> arguments = {binary,        "-m",        model,
+                                              "--temporary", "--control", socket_path_};
         arguments.insert(arguments.end(), extra.begin(), extra.end());
         winsize size = {.ws_row = 40, .ws_col = 100, .ws_xpixel = 0, .ws_ypixel = 0};
         child_ = ::forkpty(&terminal_, nullptr, nullptr, &size);
