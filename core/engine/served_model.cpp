@@ -57,7 +57,7 @@ uint64_t context_bytes(const PageLayout& layout, uint32_t context) {
 uint64_t weight_bytes(const WeightFile& file) {
     uint64_t bytes = 0;
     for (const TensorInfo& tensor : file.tensors())
-        bytes += tensor.data.size() + tensor.scales.size();
+        bytes += tensor.bytes();
     return bytes;
 }
 
@@ -147,11 +147,12 @@ ServedModel load_served_model(const chat::LoadModel& request, const LoadEnvironm
     const uint64_t held = model->weight_bytes();
     const uint64_t read = model->decode_bytes();
     Model* runner = model.get();
+    auto pages = std::make_unique<PagePool>(layout, budget);
     return {
         .model = std::move(model),
         .tokenizer = std::move(tokenizer),
         .format = format,
-        .pages = std::make_unique<PagePool>(layout, budget),
+        .pages = std::move(pages),
         .forward = [runner](std::span<const Slice> batch,
                             std::vector<float>& logits) { return runner->forward(batch, logits); },
         .identity = identity,
