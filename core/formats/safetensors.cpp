@@ -75,7 +75,7 @@ class SafetensorsFile : public WeightFile {
         }
     }
 
-    std::string_view format() const override { return "safetensors"; }
+    std::string_view format() const override { return safetensors::kFormat; }
     const std::string& path() const override { return path_; }
     uint64_t file_bytes() const override { return bytes_; }
     std::span<const TensorInfo> tensors() const override { return tensors_; }

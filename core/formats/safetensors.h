@@ -19,6 +19,7 @@ namespace core {
 
 namespace safetensors {
 
+inline constexpr std::string_view kFormat = "safetensors";
 inline constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the format's own limit
 inline constexpr uint64_t kMaxTensors = 1u << 20;         // the largest known have about 100,000
 inline constexpr uint64_t kMaxDimensions = 4;             // of a TensorInfo

@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "core/base/error.h"
+#include "core/base/utf8.h"
 
 namespace core {
 namespace {
@@ -12,12 +13,17 @@ namespace {
 struct Family {
     std::string_view architecture;  // general.architecture
     ModelConfig (*config)(const WeightFile&);
+    const HuggingFaceNames& hugging_face;
 };
 
 constexpr Family kFamilies[] = {
-    {"grok", grok_config},
-    {"llama", llama_config},
-    {"qwen2", qwen2_config},
+    {"grok", grok_config, kGrokNames},
+    {"llama", llama_config, kLlamaNames},
+    {"llama", llama_config, kMixtralNames},
+    {"qwen2", qwen2_config, kQwen2Names},
+    {"qwen2moe", qwen2moe_config, kQwen2MoeNames},
+    {"qwen3", qwen3_config, kQwen3Names},
+    {"qwen3moe", qwen3moe_config, kQwen3MoeNames},
 };
 
 // Far above any model there is, and low enough that products of two of them fit 64 bits.
@@ -25,6 +31,8 @@ constexpr uint32_t kMaxDim = 1U << 20;
 constexpr uint32_t kMaxLayers = 4096;
 constexpr uint32_t kMaxVocab = 1U << 26;
 constexpr uint32_t kMaxContext = 1U << 30;
+constexpr uint32_t kMaxWidth = 1U << 20;
+constexpr uint32_t kMaxExperts = 1024;
 
 // inv = interpolated * (1 - m) + original * m, m falling from 1 at the high frequencies to 0 (YaRN,
 // Peng et al. 2023, as ggml and SGLang compute it).
@@ -79,6 +87,10 @@ ModelConfig config_from_file(const WeightFile& file) {
     std::string supported;
     for (const Family& family : kFamilies) {
         if (family.architecture == architecture) return family.config(file);
+        if (supported.size() >= family.architecture.size() &&
+            supported.compare(supported.size() - family.architecture.size(), std::string::npos,
+                              family.architecture) == 0)
+            continue;  // the same with other names
         supported += (supported.empty() ? "" : ", ") + std::string(family.architecture);
     }
     if (architecture.empty()) {
@@ -201,6 +213,69 @@ RopeSpec rope_spec(const Hyperparameters& p, RopeStyle style, uint32_t head_dim,
 
 bool has_layer_tensor(const WeightFile& file, uint32_t layer, std::string_view name) {
     return file.find_tensor("blk." + std::to_string(layer) + "." + std::string(name)) != nullptr;
+}
+
+bool has_dense_branch(const WeightFile& file, uint32_t layer) {
+    return has_layer_tensor(file, layer, "ffn_gate.weight") ||
+           has_layer_tensor(file, layer, "ffn_up.weight") ||
+           has_layer_tensor(file, layer, "ffn_down.weight");
+}
+
+const HuggingFaceNames& hugging_face_names(std::string_view model, const std::string& object) {
+    std::string supported;
+    for (const Family& family : kFamilies) {
+        if (family.hugging_face.model == model) return family.hugging_face;
+        supported += (supported.empty() ? "" : ", ") + std::string(family.hugging_face.model);
+    }
+    throw Error(ErrorKind::model_unusable, object,
+                "is a " + sanitize(model) + ", which this engine cannot run",
+                "supported: " + supported);
+}
+
+namespace {
+
+FfnSpec plain_ffn(const Hyperparameters& p, const PlainFamily& family, uint32_t layer) {
+    FfnSpec ffn;
+    ffn.activation = Activation::silu;
+    const uint32_t width = p.per_layer("feed_forward_length", layer, 0, kMaxWidth);
+    const uint32_t experts = p.optional("expert_count", 0, kMaxExperts);
+    if (experts == 0 || has_dense_branch(p.file(), layer)) {
+        ffn.dense_width = width;
+        return ffn;
+    }
+    ffn.router.experts = experts;
+    ffn.router.active = p.required("expert_used_count", experts);
+    ffn.router.renormalize =
+        p.file().meta_bool(p.key("expert_weights_norm")).value_or(family.renormalize);
+    ffn.expert_width = p.optional("expert_feed_forward_length", width, kMaxWidth);
+    // Older files have the shared expert and not the key.
+    const TensorInfo* shared =
+        p.file().find_tensor("blk." + std::to_string(layer) + ".ffn_gate_shexp.weight");
+    const uint64_t shared_rows =
+        shared != nullptr ? std::min<uint64_t>(shared->dim(1), kMaxWidth) : 0;
+    ffn.shared_width = p.optional("expert_shared_feed_forward_length",
+                                  static_cast<uint32_t>(shared_rows), kMaxWidth);
+    ffn.shared_gate = has_layer_tensor(p.file(), layer, "ffn_gate_inp_shexp.weight");
+    return ffn;
+}
+
+}  // namespace
+
+ModelConfig plain_config(const WeightFile& file, const PlainFamily& family) {
+    const Hyperparameters p(file, family.architecture);
+    ModelConfig config = base_config(p);
+    config.family = family.architecture;
+    for (uint32_t layer = 0; layer < config.layers.size(); ++layer) {
+        LayerSpec& spec = config.layers[layer];
+        spec.attention = base_attention(p, config, layer);
+        spec.attention.scale = p.number("attention.scale", spec.attention.scale);
+        spec.attention.window = p.optional("attention.sliding_window", 0, 1U << 30);
+        spec.attention.qkv_bias = family.qkv_bias || has_layer_tensor(file, layer, "attn_q.bias");
+        spec.attention.qk_norm = family.qk_norm;
+        spec.attention.rope = rope_spec(p, family.rope, spec.attention.head_dim);
+        spec.ffn = plain_ffn(p, family, layer);
+    }
+    return config;
 }
 
 }  // namespace core

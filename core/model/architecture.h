@@ -1,7 +1,7 @@
 // The registry of model families, and what they share in reading a file's metadata.
 //
-// A family is one file (grok.cpp, llama.cpp) with a function from metadata to ModelConfig, and one
-// line in architecture.cpp.
+// A family is one file (grok.cpp, llama.cpp, qwen.cpp) with a function from metadata to ModelConfig
+// and the names of its tensors in other formats than GGUF, and one line in architecture.cpp.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 
 #include "core/formats/weight_file.h"
 #include "core/model/config.h"
+#include "core/model/hugging_face.h"
 
 namespace core {
 
@@ -21,6 +22,16 @@ ModelConfig config_from_file(const WeightFile& file);
 ModelConfig grok_config(const WeightFile& file);
 ModelConfig llama_config(const WeightFile& file);
 ModelConfig qwen2_config(const WeightFile& file);
+ModelConfig qwen3_config(const WeightFile& file);
+ModelConfig qwen2moe_config(const WeightFile& file);
+ModelConfig qwen3moe_config(const WeightFile& file);
+
+extern const HuggingFaceNames kGrokNames, kLlamaNames, kMixtralNames;
+extern const HuggingFaceNames kQwen2Names, kQwen3Names, kQwen2MoeNames, kQwen3MoeNames;
+
+// The names of a model class of Hugging Face ("Qwen3ForCausalLM"). Throws Error(model_unusable)
+// with `object` for one that is not in the registry.
+const HuggingFaceNames& hugging_face_names(std::string_view model, const std::string& object);
 
 // Metadata keys of one architecture: `name` is looked up as "<architecture>.name".
 class Hyperparameters {
@@ -65,5 +76,22 @@ RopeSpec rope_spec(const Hyperparameters& parameters, RopeStyle style, uint32_t 
 
 // True when the file has blk.<layer>.<name>.
 bool has_layer_tensor(const WeightFile& file, uint32_t layer, std::string_view name);
+
+// True when the layer has any part of a dense FFN: a file that lacks another part is refused and
+// not run without the branch.
+bool has_dense_branch(const WeightFile& file, uint32_t layer);
+
+// What llama and its relatives differ in.
+struct PlainFamily {
+    const char* architecture;
+    RopeStyle rope = RopeStyle::half_split;
+    bool qkv_bias = false;  // without it: where the file has them
+    bool qk_norm = false;
+    bool renormalize = true;  // of experts, where the file does not say
+};
+
+// The configuration of a family without post-norms: SiLU, one attention scale, a dense FFN or
+// experts in each layer.
+ModelConfig plain_config(const WeightFile& file, const PlainFamily& family);
 
 }  // namespace core

@@ -221,7 +221,7 @@ void ForwardPass::keep_logit_rows() {
     rows_ = kept;
 }
 
-// x += postnorm(mix * (dense(norm(x)) + experts(norm(x))))
+// x += postnorm(mix * (dense(norm(x)) + experts(norm(x)) + gate * shared(norm(x))))
 void ForwardPass::feed_forward(uint32_t layer) {
     if (rows_ == 0) return;
     const FfnSpec& spec = config_.layers[layer].ffn;
@@ -238,6 +238,9 @@ void ForwardPass::feed_forward(uint32_t layer) {
                                config_.dim);
         if (spec.dense_width != 0)
             vector_.add(sum, row_of(ws_.dense, row, config_.dim), config_.dim);
+        if (spec.shared_width != 0)
+            vector_.add_scaled(sum, ws_.shared_gates[row], row_of(ws_.shared, row, config_.dim),
+                               config_.dim);
         if (spec.mix != 1.0F) vector_.scale(sum, spec.mix, config_.dim);
         add_branch(row, weights.ffn_post_norm, sum);
     });
@@ -245,7 +248,8 @@ void ForwardPass::feed_forward(uint32_t layer) {
 
 // The branch's input, and who computes it.
 void ForwardPass::route(uint32_t layer) {
-    const RouterSpec& spec = config_.layers[layer].ffn.router;
+    const FfnSpec& ffn = config_.layers[layer].ffn;
+    const RouterSpec& spec = ffn.router;
     const LayerWeights& weights = weights_.layers[layer];
     const Router router = {.weights = weights.router.data(),
                            .experts = spec.experts,
@@ -259,6 +263,11 @@ void ForwardPass::route(uint32_t layer) {
         if (spec.experts != 0)
             router_probabilities(vector_, router, normed, config_.dim,
                                  row_of(ws_.probabilities, row, spec.experts));
+        if (ffn.shared_width != 0)
+            ws_.shared_gates[row] =
+                ffn.shared_gate
+                    ? sigmoid_gate(vector_, weights.shared_gate.data(), normed, config_.dim)
+                    : 1.0F;
     });
     if (spec.experts == 0) return;
     ws_.routing.assign(router, std::span(ws_.probabilities).first(size_t{rows_} * spec.experts));
@@ -275,6 +284,7 @@ void ForwardPass::run_branches(uint32_t layer) {
         ws_.branches.push_back({&branch.gate, &branch.up, &branch.down, rows, out});
     };
     if (spec.dense_width != 0) add(weights.dense, {}, ws_.dense.data());
+    if (spec.shared_width != 0) add(weights.shared, {}, ws_.shared.data());
     for (uint32_t e = 0; e < spec.router.experts; ++e) {
         const uint32_t begin = ws_.routing.begin[e];
         const uint32_t count = ws_.routing.begin[e + 1] - begin;

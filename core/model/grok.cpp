@@ -1,7 +1,10 @@
 // Grok-1 and Grok-2. Both are `grok` in GGUF and differ only in which keys and tensors are present
 // (xai-org/grok-1 model.py; SGLang models/grok.py for Grok-2; llama.cpp models/grok.cpp for keys).
+#include <cmath>
 #include <numbers>
 
+#include "core/base/error.h"
+#include "core/base/utf8.h"
 #include "core/model/architecture.h"
 
 namespace core {
@@ -16,12 +19,48 @@ constexpr double kLogitScale = 0.5773502691896257;       // 1 / sqrt(3)
 constexpr double kAttentionScale = 0.08838834764831845;  // 1 / sqrt(128)
 constexpr double kAttentionCap = 30.0;
 
-// Any part counts, so that a file that lacks another part is refused and not run without the
-// branch.
-bool has_dense_branch(const WeightFile& file, uint32_t layer) {
-    return has_layer_tensor(file, layer, "ffn_gate.weight") ||
-           has_layer_tensor(file, layer, "ffn_up.weight") ||
-           has_layer_tensor(file, layer, "ffn_down.weight");
+constexpr HuggingFaceKey kKeys[] = {
+    {"embedding_multiplier_scale", "embedding_scale"},
+    {"output_multiplier_scale", "logit_scale"},
+    {"attn_logit_softcapping", "attn_logit_softcapping"},
+    {"router_logit_softcapping", "router_logit_softcapping"},
+    {"final_logit_softcapping", "final_logit_softcapping"},
+    {"num_local_experts", "expert_count"},
+    {"moe_intermediate_size", "expert_feed_forward_length"},
+};
+
+constexpr HuggingFaceTensor kTensors[] = {
+    {"model.layers.{l}.pre_attn_norm.weight", "blk.{l}.attn_norm.weight"},
+    {"model.layers.{l}.post_attn_norm.weight", "blk.{l}.attn_output_norm.weight"},
+    {"model.layers.{l}.pre_moe_norm.weight", "blk.{l}.ffn_norm.weight"},
+    {"model.layers.{l}.post_moe_norm.weight", "blk.{l}.post_ffw_norm.weight"},
+    {"model.layers.{l}.block_sparse_moe.gate.weight", "blk.{l}.ffn_gate_inp.weight"},
+    {"model.layers.{l}.block_sparse_moe.experts.{e}.w1.weight", "blk.{l}.ffn_gate_exps.weight"},
+    {"model.layers.{l}.block_sparse_moe.experts.{e}.w2.weight", "blk.{l}.ffn_down_exps.weight",
+     ShardAxis::in},
+    {"model.layers.{l}.block_sparse_moe.experts.{e}.w3.weight", "blk.{l}.ffn_up_exps.weight"},
+};
+
+// Defaults of SGLang's models/grok.py. `rope_type` is "original" in the release: plain rotation,
+// whatever the scaling factors beside it say.
+void complete(const WeightFile& source, GgufMetadata& gguf) {
+    const std::string rope = source.meta_string("rope_type").value_or("original");
+    if (rope != "original" && rope != "default") {
+        throw Error(ErrorKind::model_unusable, source.path(),
+                    "rope_type is \"" + sanitize(rope) + '"', "known for Grok is \"original\"");
+    }
+    gguf.set_default("embedding_scale", {1.0});
+    gguf.set_default("logit_scale", {1.0});
+    gguf.set_default("attn_logit_softcapping", {30.0});
+    gguf.set_default("router_logit_softcapping", {30.0});
+    // -1 is off.
+    const double length = source.meta_float("attn_temperature_len").value_or(-1.0);
+    if (length >= 1.0) gguf.set("attention.temperature_length", {static_cast<uint64_t>(length)});
+    uint64_t head_dim = gguf.number("attention.key_length");
+    if (const uint64_t heads = gguf.number("attention.head_count"); head_dim == 0 && heads != 0)
+        head_dim = gguf.number("embedding_length") / heads;
+    if (head_dim != 0)
+        gguf.set("attention.output_scale", {1.0 / std::sqrt(static_cast<double>(head_dim))});
 }
 
 struct GrokKeys {
@@ -62,6 +101,12 @@ LayerSpec layer_spec(const Hyperparameters& p, const ModelConfig& config, const 
 }
 
 }  // namespace
+
+const HuggingFaceNames kGrokNames = {.model = "Grok1ForCausalLM",
+                                     .architecture = "grok",
+                                     .keys = kKeys,
+                                     .tensors = kTensors,
+                                     .complete = complete};
 
 ModelConfig grok_config(const WeightFile& file) {
     const Hyperparameters p(file, "grok");

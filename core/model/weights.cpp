@@ -26,20 +26,27 @@ struct Binding {
     RowRange rows;
     Matrix* target = nullptr;
 
-    MatrixSource source() const {
-        const uint64_t all_rows = tensor->elements() / cols;
-        const size_t row_bytes = tensor->data.size() / all_rows;
-        MatrixSource s;
-        s.type = tensor->type;
-        s.rows = rows.size();
-        s.cols = cols;
-        s.data = tensor->data.subspan(row_bytes * rows.begin, row_bytes * rows.size());
-        if (s.type == DType::i8c) {
-            const size_t scale_bytes = tensor->scales.size() / all_rows;
-            s.scales = tensor->scales.subspan(scale_bytes * rows.begin, scale_bytes * rows.size());
-            s.scale_groups = static_cast<uint32_t>(tensor->scale_groups);
-        }
-        return s;
+    bool in_place() const { return !tensor->data.empty(); }
+    size_t row_bytes() const { return tensor->value_bytes() / tensor->rows(); }
+    size_t scale_bytes() const { return tensor->scale_bytes() / tensor->rows(); }
+
+    // From where the rows lie.
+    MatrixSource source(std::span<const std::byte> data, std::span<const std::byte> scales) const {
+        return {.type = tensor->type,
+                .rows = rows.size(),
+                .cols = cols,
+                .data = data,
+                .scales = scales,
+                .scale_groups = static_cast<uint32_t>(tensor->scale_groups)};
+    }
+    MatrixSource source_in_file() const {
+        return source(
+            tensor->data.subspan(row_bytes() * rows.begin, row_bytes() * rows.size()),
+            tensor->scales.subspan(scale_bytes() * rows.begin, scale_bytes() * rows.size()));
+    }
+    // Memory that reading takes beside the packed matrix.
+    uint64_t scratch_bytes() const {
+        return in_place() ? 0 : (row_bytes() + scale_bytes()) * rows.size();
     }
     uint64_t packed_bytes() const {
         const size_t panel =
@@ -88,22 +95,21 @@ class Binder {
         const TensorInfo& tensor = find(names);
         check_shape(tensor, shape);
         std::vector<float> values(tensor.elements());
-        const std::byte* data = tensor.data.data();
+        std::vector<std::byte> bytes(tensor.value_bytes());
+        file_.read_rows(tensor, 0, bytes, {});
+        const std::byte* data = bytes.data();
         for (size_t i = 0; i < values.size(); ++i) {
-            uint16_t half = 0;
             if (tensor.type == DType::f32) {
                 std::memcpy(&values[i], data + i * sizeof(float), sizeof(float));
                 continue;
             }
-            std::memcpy(&half, data + i * sizeof(half), sizeof(half));
-            if (tensor.type == DType::f16) {
-                values[i] = f16_to_f32(half);
-            } else if (tensor.type == DType::bf16) {
-                values[i] = bf16_to_f32(half);
-            } else {
+            if (tensor.type != DType::f16 && tensor.type != DType::bf16) {
                 fail(tensor, "has type " + std::string(traits(tensor.type).name),
                      "expected f32, f16 or bf16");
             }
+            uint16_t half = 0;
+            std::memcpy(&half, data + i * sizeof(half), sizeof(half));
+            values[i] = tensor.type == DType::f16 ? f16_to_f32(half) : bf16_to_f32(half);
         }
         return values;
     }
@@ -144,9 +150,9 @@ class Binder {
         }
         if (tensor.type != DType::i8c) return;
         const uint64_t groups = tensor.scale_groups;
-        const uint64_t rows = tensor.elements() / tensor.dim(0);
-        if (groups == 0 || tensor.dim(0) % (groups * 32) != 0 ||
-            tensor.scales.size() != groups * rows * sizeof(uint16_t)) {
+        const bool scaled = tensor.data.empty() ||
+                            tensor.scales.size() == groups * tensor.rows() * sizeof(uint16_t);
+        if (groups == 0 || tensor.dim(0) % (groups * 32) != 0 || !scaled) {
             fail(tensor, "has " + std::to_string(groups) + " groups of scales",
                  "each group must cover a multiple of 32 columns");
         }
@@ -183,6 +189,13 @@ void bind_ffn(Binder& bind, const ModelConfig& config, const FfnSpec& spec, Laye
         bind.matrix("ffn_gate.weight", spec.dense_width, config.dim, layer.dense.gate);
         bind.matrix("ffn_up.weight", spec.dense_width, config.dim, layer.dense.up);
         bind.matrix("ffn_down.weight", config.dim, spec.dense_width, layer.dense.down);
+    }
+    if (const uint32_t width = spec.shared_width; width != 0) {
+        bind.matrix("ffn_gate_shexp.weight", width, config.dim, layer.shared.gate);
+        bind.matrix("ffn_up_shexp.weight", width, config.dim, layer.shared.up);
+        bind.matrix("ffn_down_shexp.weight", config.dim, width, layer.shared.down);
+        if (spec.shared_gate)
+            layer.shared_gate = bind.floats({"ffn_gate_inp_shexp.weight"}, {config.dim});
     }
     if (spec.router.experts == 0) return;
     layer.router = bind.floats({"ffn_gate_inp.weight"}, {config.dim, spec.router.experts});
@@ -232,9 +245,39 @@ bool cancelled(const LoadOptions& options) {
     return options.cancel != nullptr && options.cancel->load(std::memory_order_relaxed);
 }
 
-void pack_binding(const Binding& binding, WeightArena& arena, Pool& pool,
+// Rows that the file makes of another form, on all threads. Few rows at a time cost a transposing
+// reader whole cache lines for a part of each.
+void read_binding(const WeightFile& file, const Binding& binding, std::span<std::byte> values,
+                  std::span<std::byte> scales, Pool& pool, const LoadOptions& options) {
+    constexpr uint64_t kLeastRows = 64;
+    const uint64_t rows = binding.rows.size();
+    const uint64_t wanted = kPackTaskBytes / binding.row_bytes() / kLeastRows * kLeastRows;
+    const uint64_t per_task = std::max(wanted, kLeastRows);
+    pool.run((rows + per_task - 1) / per_task, [&](size_t task, unsigned) {
+        if (cancelled(options)) return;
+        const uint64_t begin = task * per_task;
+        const uint64_t count = std::min(per_task, rows - begin);
+        file.read_rows(
+            *binding.tensor, binding.rows.begin + begin,
+            values.subspan(begin * binding.row_bytes(), count * binding.row_bytes()),
+            scales.subspan(begin * binding.scale_bytes(), count * binding.scale_bytes()));
+    });
+}
+
+void pack_binding(const WeightFile& file, const Binding& binding, WeightArena& arena, Pool& pool,
                   const LoadOptions& options) {
-    MatrixBuilder builder(binding.source(), arena);
+    std::vector<std::byte> scratch(binding.scratch_bytes());
+    MatrixSource source;
+    if (binding.in_place()) {
+        source = binding.source_in_file();
+    } else {
+        const size_t value_bytes = binding.row_bytes() * binding.rows.size();
+        const auto values = std::span(scratch).first(value_bytes);
+        const auto scales = std::span(scratch).subspan(value_bytes);
+        read_binding(file, binding, values, scales, pool, options);
+        source = binding.source(values, scales);
+    }
+    MatrixBuilder builder(source, arena);
     const size_t panel_bytes = std::max<size_t>(binding.packed_bytes() / builder.panels(), 1);
     const auto per_task = static_cast<uint32_t>(std::max<size_t>(kPackTaskBytes / panel_bytes, 1));
     const size_t tasks = (builder.panels() + per_task - 1) / per_task;
@@ -254,6 +297,11 @@ uint64_t attention_bytes(const LayerWeights& layer) {
     return layer.q.bytes() + layer.k.bytes() + layer.v.bytes() + layer.o.bytes();
 }
 
+// Every token reads these.
+uint64_t common_ffn_bytes(const LayerWeights& layer) {
+    return bytes(layer.dense) + bytes(layer.shared);
+}
+
 }  // namespace
 
 Weights load_weights(const WeightFile& file, const ModelConfig& config, Pool& pool,
@@ -261,18 +309,20 @@ Weights load_weights(const WeightFile& file, const ModelConfig& config, Pool& po
     Weights weights;
     const std::vector<Binding> bindings = bind_all(file, config, weights);
     uint64_t total = 0;
-    for (const Binding& binding : bindings)
+    uint64_t scratch = 0;
+    for (const Binding& binding : bindings) {
         total += binding.packed_bytes();
-    check_memory(file, total);
+        scratch = std::max(scratch, binding.scratch_bytes());
+    }
+    check_memory(file, total + scratch);
 
     uint64_t done = 0;
     if (options.progress) options.progress(0, total);
     WeightArena arena;  // layers of small models are smaller than a huge page
     for (const Binding& binding : bindings) {
-        pack_binding(binding, arena, pool, options);
+        pack_binding(file, binding, arena, pool, options);
         if (cancelled(options)) throw Error(ErrorKind::internal, file.path(), "cancelled");
-        const MatrixSource source = binding.source();
-        file.release(source.data);
+        file.release_rows(*binding.tensor, binding.rows.begin, binding.rows.size());
         done += binding.packed_bytes();
         if (options.progress) options.progress(done, total);
     }
@@ -286,7 +336,7 @@ Weights load_weights(const WeightFile& file, const ModelConfig& config, Pool& po
 uint64_t weight_bytes(const Weights& weights) {
     uint64_t total = weights.embedding.bytes() + weights.output.bytes();
     for (const LayerWeights& layer : weights.layers) {
-        total += attention_bytes(layer) + bytes(layer.dense);
+        total += attention_bytes(layer) + common_ffn_bytes(layer);
         for (const BranchWeights& expert : layer.experts)
             total += bytes(expert);
     }
@@ -297,7 +347,7 @@ uint64_t read_bytes(const Weights& weights, std::span<const uint32_t> experts) {
     uint64_t total = weights.output_matrix().bytes();
     for (size_t l = 0; l < weights.layers.size(); ++l) {
         const LayerWeights& layer = weights.layers[l];
-        total += attention_bytes(layer) + bytes(layer.dense);
+        total += attention_bytes(layer) + common_ffn_bytes(layer);
         total += layer.router.size() * sizeof(float);
         if (!layer.experts.empty()) total += bytes(layer.experts.front()) * experts[l];
     }

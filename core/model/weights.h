@@ -37,6 +37,8 @@ struct LayerWeights {
     Matrix v;
     Matrix o;  // [dim, heads * head_dim]
     BranchWeights dense;
+    BranchWeights shared;            // the expert that every token uses
+    std::vector<float> shared_gate;  // [dim]
     std::vector<BranchWeights> experts;
 };
 

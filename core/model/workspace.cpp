@@ -20,6 +20,7 @@ Workspace::Workspace(const ModelConfig& config) {
         widths_.kv = std::max(widths_.kv, attention.kv_heads * head_dim);
         widths_.experts = std::max<size_t>(widths_.experts, layer.ffn.router.experts);
         if (layer.ffn.dense_width != 0) widths_.dense = config.dim;
+        if (layer.ffn.shared_width != 0) widths_.shared = config.dim;
         widths_.expert_rows =
             std::max(widths_.expert_rows, size_t{layer.ffn.router.active} * config.dim);
 
@@ -45,6 +46,8 @@ void Workspace::reserve(uint32_t rows) {
     v.resize(rows * widths_.kv);
     probabilities.resize(rows * widths_.experts);
     dense.resize(rows * widths_.dense);
+    shared.resize(rows * widths_.shared);
+    shared_gates.resize(widths_.shared != 0 ? rows : 0);
     expert_rows.resize(rows * widths_.expert_rows);
 }
 

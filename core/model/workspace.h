@@ -30,6 +30,8 @@ class Workspace {
     std::vector<float> attended;       // [rows, heads * head_dim]
     std::vector<float> probabilities;  // [rows, experts]
     std::vector<float> dense;          // [rows, dim]: output of the dense FFN
+    std::vector<float> shared;         // [rows, dim]: output of the shared expert
+    std::vector<float> shared_gates;   // [rows]: what it is multiplied by
     std::vector<float> expert_rows;    // [rows * active, dim]: outputs of the experts
 
     // One table for each different rotation among the layers.
@@ -54,6 +56,7 @@ class Workspace {
         size_t kv = 0;
         size_t experts = 0;
         size_t dense = 0;
+        size_t shared = 0;
         size_t expert_rows = 0;
     };
     Widths widths_;

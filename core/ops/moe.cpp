@@ -101,6 +101,12 @@ void router_probabilities(const VectorKernels& kernels, const Router& router, co
     kernels.softmax(probabilities, router.experts);
 }
 
+float sigmoid_gate(const VectorKernels& kernels, const float* w, const float* x, uint32_t dim) {
+    float scores[2] = {kernels.dot(w, x, dim), 0.0F};
+    kernels.softmax(scores, 2);
+    return scores[0];
+}
+
 void Routing::assign(const Router& router, std::span<const float> probabilities) {
     const size_t count = probabilities.size() / router.experts;
     active = router.active;

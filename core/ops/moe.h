@@ -29,6 +29,10 @@ struct Router {
 void router_probabilities(const VectorKernels& kernels, const Router& router, const float* x,
                           uint32_t dim, float* probabilities);
 
+// sigmoid(w . x), computed as the first of softmax(w . x, 0): the kernel's exponential, the same
+// bits in every tier. w, x: [dim].
+float sigmoid_gate(const VectorKernels& kernels, const float* w, const float* x, uint32_t dim);
+
 // The experts of each row, and the rows of each expert.
 struct Routing {
     uint32_t active = 0;

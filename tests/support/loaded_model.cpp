@@ -32,6 +32,10 @@ LoadedModel::LoadedModel(const TestModel& model, const core::Kernels& kernels, u
     model_ = core::Model::load(*core::open_weight_file(file.path()), kernels, pool_);
 }
 
+LoadedModel::LoadedModel(const core::WeightFile& file, const core::Kernels& kernels,
+                         unsigned threads)
+    : pool_(threads), model_(core::Model::load(file, kernels, pool_)) {}
+
 core::PagePool LoadedModel::pages(core::KvType type, uint32_t tokens) const {
     std::vector<core::KvLayerShape> shapes;
     for (const core::LayerSpec& layer : model_->config().layers)

@@ -35,6 +35,7 @@ using Rows = std::vector<std::vector<float>>;
 class LoadedModel {
   public:
     LoadedModel(const TestModel& model, const core::Kernels& kernels, unsigned threads = 1);
+    LoadedModel(const core::WeightFile& file, const core::Kernels& kernels, unsigned threads = 1);
 
     core::Model& model() { return *model_; }
     uint32_t vocab() const { return model_->config().vocab; }

@@ -126,6 +126,15 @@ NaiveForward::Vector NaiveForward::projected(const NaiveMatrix& matrix,
     return y;
 }
 
+void NaiveForward::normalize_heads(Vector& x, const std::vector<float>& weight) const {
+    if (weight.empty()) return;
+    for (size_t head = 0; head < x.size(); head += model_.head_dim) {
+        const auto begin = x.begin() + static_cast<ptrdiff_t>(head);
+        const Vector normed = normalized(Vector(begin, begin + model_.head_dim), weight);
+        std::copy(normed.begin(), normed.end(), begin);
+    }
+}
+
 // Rotates every head of x [heads * head_dim] by the angles of the current position.
 void NaiveForward::rotate(Vector& x) const {
     const uint32_t half = model_.head_dim / 2;
@@ -166,6 +175,8 @@ NaiveForward::Vector NaiveForward::attention(const NaiveLayer& layer, Cache& cac
     Vector q = projected(layer.q, layer.q_bias, x);
     Vector k = projected(layer.k, layer.k_bias, x);
     Vector v = projected(layer.v, layer.v_bias, x);
+    normalize_heads(q, layer.q_norm);
+    normalize_heads(k, layer.k_norm);
     rotate(q);
     rotate(k);
     round_cached(k);
@@ -239,6 +250,10 @@ NaiveForward::Vector NaiveForward::ffn(const NaiveLayer& layer, const Vector& x)
     Vector out(model_.dim, 0.0);
     if (layer.dense.gate.rows != 0) add(out, mlp(layer.dense, x));
     if (!layer.experts.empty()) add(out, experts(layer, x));
+    if (layer.shared.gate.rows != 0) {
+        const double gate = product(layer.shared_gate, x)[0];
+        add(out, mlp(layer.shared, x), 1.0 / (1.0 + std::exp(-gate)));
+    }
     for (double& value : out)
         value *= model_.ffn_mix;
     return out;

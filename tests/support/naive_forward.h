@@ -28,9 +28,12 @@ struct NaiveLayer {
     std::vector<float> attention_norm, attention_post_norm, ffn_norm, ffn_post_norm;  // [dim]
     NaiveMatrix q, k, v, o;
     std::vector<float> q_bias, k_bias, v_bias;
+    std::vector<float> q_norm, k_norm;  // [head_dim], of each head before the rotation
     NaiveMlp dense;
     NaiveMatrix router;  // [experts, dim]
     std::vector<NaiveMlp> experts;
+    NaiveMlp shared;          // an expert that every token uses,
+    NaiveMatrix shared_gate;  // [1, dim]: times the sigmoid of this
 };
 
 struct NaiveModel {
@@ -95,6 +98,7 @@ class NaiveForward {
     Vector product(const NaiveMatrix& matrix, const Vector& x);
     Vector normalized(const Vector& x, const std::vector<float>& weight) const;
     Vector projected(const NaiveMatrix& matrix, const std::vector<float>& bias, const Vector& x);
+    void normalize_heads(Vector& x, const std::vector<float>& weight) const;
     void rotate(Vector& x) const;
     void round_cached(Vector& x);
     Vector attention(const NaiveLayer& layer, Cache& cache, const Vector& x);

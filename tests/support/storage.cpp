@@ -132,11 +132,12 @@ float float_from_bf16(uint16_t bits) {
     return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
 }
 
-Encoded encode(Storage storage, const std::vector<float>& values, uint32_t rows, uint32_t cols) {
+Encoded encode(Storage storage, const std::vector<float>& values, uint32_t rows, uint32_t cols,
+               uint32_t groups) {
     Encoded out;
     out.values.reserve(values.size());
     // Two groups where the row is long enough, so that the group arithmetic is exercised.
-    if (storage == Storage::i8c) out.scale_groups = cols % 64 == 0 ? 2 : 1;
+    if (storage == Storage::i8c) out.scale_groups = groups != 0 ? groups : cols % 64 == 0 ? 2 : 1;
     switch (storage) {
         case Storage::f32: encode_f32(values, out); break;
         case Storage::f16: encode_16bit(values, true, out); break;

@@ -36,7 +36,9 @@ struct Encoded {
     std::vector<float> values;      // [rows, cols], decoded from `data`
 };
 
-// REQUIRES: cols is a multiple of 32 for Q8_0, Q4_0 and I8C.
-Encoded encode(Storage storage, const std::vector<float>& values, uint32_t rows, uint32_t cols);
+// `groups`: of scales in a row of I8C; 0 chooses. REQUIRES: cols is a multiple of 32 for Q8_0, Q4_0
+// and each group of I8C.
+Encoded encode(Storage storage, const std::vector<float>& values, uint32_t rows, uint32_t cols,
+               uint32_t groups = 0);
 
 }  // namespace support

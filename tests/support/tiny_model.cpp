@@ -28,13 +28,40 @@ struct Recipe {
     std::string prefix;  // of the generator's names: "grok1/"
     uint32_t dim = 0, vocab = 0;
     uint32_t heads = 0, kv_heads = 0, head_dim = 0;
-    uint32_t dense_width = 0, expert_width = 0, experts = 0;
+    uint32_t dense_width = 0, expert_width = 0, experts = 0, shared_width = 0;
     double gain = 1.0;          // of the golden amplitudes, which were chosen for 32 inputs
     bool explicit_keys = true;  // Grok-1: write the scales into the file, or leave the defaults
+    bool checkpoint = false;    // Grok-1: types and groups of scales as in its checkpoint
 };
 
 bool is_grok(Family family) {
     return family == Family::grok1 || family == Family::grok2;
+}
+
+// Architecture `llama` of GGUF.
+bool is_llama(Family family) {
+    return family == Family::llama || family == Family::mixtral;
+}
+
+bool has_experts(Family family) {
+    return is_grok(family) || family == Family::mixtral || family == Family::qwen2moe ||
+           family == Family::qwen3moe;
+}
+
+bool has_dense(Family family) {
+    return !has_experts(family) || family == Family::grok2;
+}
+
+bool has_bias(Family family) {
+    return family == Family::qwen2 || family == Family::qwen2moe;
+}
+
+bool has_head_norms(Family family) {
+    return family == Family::qwen3 || family == Family::qwen3moe;
+}
+
+bool is_tied(Family family) {
+    return family == Family::grok1 || family == Family::qwen2 || family == Family::qwen3;
 }
 
 // File row 2i + half of a head is row (half, i): what converters do for architecture `llama`.
@@ -76,6 +103,19 @@ class Builder {
                       generate(source, size_t{rows} * cols, amplitude));
     }
 
+    NaiveMatrix embedding() {
+        const uint32_t rows = recipe_.vocab;
+        return stored("token_embd.weight", recipe_.checkpoint ? Storage::f32 : recipe_.storage,
+                      rows, recipe_.dim, generate("embed", size_t{rows} * recipe_.dim, 1.0));
+    }
+
+    // A vector that is multiplied by the input.
+    NaiveMatrix shared_gate(const std::string& source, const std::string& target) {
+        std::vector<float> values = generate(source, recipe_.dim, recipe_.gain);
+        store(target, Storage::f32, {recipe_.dim}, encode(Storage::f32, values, 1, recipe_.dim));
+        return {1, recipe_.dim, std::move(values), false};
+    }
+
     NaiveMatrix router(const std::string& source, const std::string& target) {
         const uint32_t rows = recipe_.experts;
         return stored(target, Storage::f32, rows, recipe_.dim,
@@ -87,7 +127,7 @@ class Builder {
         const uint32_t rows = heads * recipe_.head_dim;
         std::vector<float> values =
             generate(source, size_t{rows} * recipe_.dim, 0.7 * recipe_.gain);
-        if (recipe_.family == Family::llama)
+        if (is_llama(recipe_.family))
             values = interleave_halves(values, recipe_.head_dim, recipe_.dim);
         return stored(target, recipe_.storage, rows, recipe_.dim, values);
     }
@@ -102,7 +142,7 @@ class Builder {
             source += std::to_string(e) + "." + part;
             Encoded one =
                 encode(recipe_.storage, generate(source, size_t{rows} * cols, 0.35 * recipe_.gain),
-                       rows, cols);
+                       rows, cols, groups(target));
             all.data.insert(all.data.end(), one.data.begin(), one.data.end());
             all.scales.insert(all.scales.end(), one.scales.begin(), one.scales.end());
             all.scale_groups = one.scale_groups;
@@ -114,6 +154,14 @@ class Builder {
     }
 
   private:
+    // The release was sharded over 8 devices along the rows of these.
+    uint32_t groups(const std::string& target) const {
+        if (!recipe_.checkpoint) return 0;
+        const bool sharded = target.find("attn_output.weight") != std::string::npos ||
+                             target.find("ffn_down_exps.weight") != std::string::npos;
+        return sharded ? 8 : 1;
+    }
+
     std::vector<float> generate(const std::string& source, size_t count, double amplitude,
                                 double centre = 0.0) const {
         const std::vector<double> uniforms = golden_uniforms(recipe_.prefix + source, count);
@@ -125,7 +173,7 @@ class Builder {
 
     NaiveMatrix stored(const std::string& target, Storage storage, uint32_t rows, uint32_t cols,
                        const std::vector<float>& values) {
-        Encoded encoded = encode(storage, values, rows, cols);
+        Encoded encoded = encode(storage, values, rows, cols, groups(target));
         NaiveMatrix matrix{rows, cols, std::move(encoded.values), support::rounds_inputs(storage)};
         store(target, storage, {cols, rows}, std::move(encoded));
         return matrix;
@@ -162,7 +210,11 @@ NaiveLayer build_layer(const Recipe& recipe, Builder& builder, uint32_t index) {
     layer.k = builder.rotated(from + "k", to + "attn_k.weight", recipe.kv_heads);
     layer.v = builder.matrix(from + "v", to + "attn_v.weight", kv_size, recipe.dim, amplitude);
     layer.o = builder.matrix(from + "o", to + "attn_output.weight", recipe.dim, q_size, amplitude);
-    if (recipe.family == Family::qwen2) {
+    if (has_head_norms(recipe.family)) {
+        layer.q_norm = builder.norm(from + "q_norm", to + "attn_q_norm.weight", recipe.head_dim);
+        layer.k_norm = builder.norm(from + "k_norm", to + "attn_k_norm.weight", recipe.head_dim);
+    }
+    if (has_bias(recipe.family)) {
         layer.q_bias = builder.bias(from + "q_bias", to + "attn_q.bias", q_size);
         layer.k_bias = builder.bias(from + "k_bias", to + "attn_k.bias", kv_size);
         layer.v_bias = builder.bias(from + "v_bias", to + "attn_v.bias", kv_size);
@@ -174,6 +226,16 @@ NaiveLayer build_layer(const Recipe& recipe, Builder& builder, uint32_t index) {
             builder.matrix(from + "up", to + "ffn_up.weight", width, recipe.dim, amplitude);
         layer.dense.down =
             builder.matrix(from + "down", to + "ffn_down.weight", recipe.dim, width, amplitude);
+    }
+    if (const uint32_t width = recipe.shared_width; width != 0) {
+        layer.shared.gate = builder.matrix(from + "sh.gate", to + "ffn_gate_shexp.weight", width,
+                                           recipe.dim, amplitude);
+        layer.shared.up = builder.matrix(from + "sh.up", to + "ffn_up_shexp.weight", width,
+                                         recipe.dim, amplitude);
+        layer.shared.down = builder.matrix(from + "sh.down", to + "ffn_down_shexp.weight",
+                                           recipe.dim, width, amplitude);
+        layer.shared_gate =
+            builder.shared_gate(from + "sh_router", to + "ffn_gate_inp_shexp.weight");
     }
     if (const uint32_t width = recipe.expert_width; width != 0) {
         layer.router = builder.router(from + "router", to + "ffn_gate_inp.weight");
@@ -191,7 +253,9 @@ constexpr uint32_t kActiveExperts = 2;
 
 void describe(const Recipe& recipe, TestModel& model) {
     const NaiveModel& reference = model.reference;
-    const std::string arch = is_grok(recipe.family) ? "grok" : name(recipe.family);
+    const std::string arch = is_grok(recipe.family)    ? "grok"
+                             : is_llama(recipe.family) ? "llama"
+                                                       : name(recipe.family);
     auto& metadata = model.metadata;
     const auto number = [&](const char* key, uint32_t value) {
         metadata.emplace_back(arch + "." + key, value);
@@ -218,6 +282,9 @@ void describe(const Recipe& recipe, TestModel& model) {
         number("expert_count", recipe.experts);
         number("expert_used_count", kActiveExperts);
     }
+    if (recipe.family == Family::qwen2moe || recipe.family == Family::qwen3moe)
+        number("expert_feed_forward_length", recipe.expert_width);
+    if (recipe.shared_width != 0) number("expert_shared_feed_forward_length", recipe.shared_width);
     if (recipe.family == Family::grok2) {
         number("expert_feed_forward_length", recipe.expert_width);
         number("attention.temperature_length", reference.temperature_length);
@@ -242,7 +309,8 @@ NaiveModel constants(const Recipe& recipe) {
     model.head_dim = recipe.head_dim;
     model.active_experts = recipe.experts == 0 ? 0 : kActiveExperts;
     model.gelu = is_grok(recipe.family);
-    model.adjacent_rope = recipe.family == Family::llama;
+    model.adjacent_rope = is_llama(recipe.family);
+    model.renormalizes = recipe.family == Family::mixtral || recipe.family == Family::qwen3moe;
     model.attention_scale = 1.0 / std::sqrt(recipe.head_dim);
     switch (recipe.family) {
         case Family::grok1:
@@ -262,7 +330,11 @@ NaiveModel constants(const Recipe& recipe) {
             model.logit_cap = 5.0;
             break;
         case Family::llama: break;
+        case Family::mixtral: model.rope_theta = 1e6; break;
         case Family::qwen2:
+        case Family::qwen2moe:
+        case Family::qwen3:
+        case Family::qwen3moe:
             model.norm_epsilon = 1e-6;
             model.rope_theta = 1e6;
             break;
@@ -285,11 +357,9 @@ TestModel build(const Recipe& recipe, NaiveModel reference) {
     TestModel model;
     model.reference = std::move(reference);
     Builder builder(recipe, model.tensors);
-    model.reference.embedding =
-        builder.matrix("embed", "token_embd.weight", recipe.vocab, recipe.dim, 1.0);
+    model.reference.embedding = builder.embedding();
     model.reference.final_norm = builder.norm("final_norm", "output_norm.weight", recipe.dim);
-    const bool tied = recipe.family == Family::grok1 || recipe.family == Family::qwen2;
-    if (!tied)
+    if (!is_tied(recipe.family))
         model.reference.output = builder.matrix("lm_head", "output.weight", recipe.vocab,
                                                 recipe.dim, 0.35 * recipe.gain);
     for (uint32_t l = 0; l < kLayers; ++l)
@@ -313,7 +383,11 @@ std::string name(Family family) {
         case Family::grok1: return "grok1";
         case Family::grok2: return "grok2";
         case Family::llama: return "llama";
+        case Family::mixtral: return "mixtral";
         case Family::qwen2: return "qwen2";
+        case Family::qwen2moe: return "qwen2moe";
+        case Family::qwen3: return "qwen3";
+        case Family::qwen3moe: return "qwen3moe";
     }
     return {};
 }
@@ -359,13 +433,14 @@ TestModel golden_model(Family family) {
                   .vocab = 48,
                   .heads = 4,
                   .kv_heads = 2,
-                  .head_dim = 8,
+                  .head_dim = has_head_norms(family) ? 16U : 8U,
                   .explicit_keys = family != Family::grok1};
-    if (family != Family::grok1) recipe.dense_width = 64;
-    if (is_grok(family)) {
-        recipe.experts = 8;
-        recipe.expert_width = family == Family::grok1 ? 176 : 24;
+    if (has_dense(family)) recipe.dense_width = 64;
+    if (has_experts(family)) {
+        recipe.experts = is_grok(family) ? 8 : family == Family::mixtral ? 4 : 6;
+        recipe.expert_width = family == Family::grok1 ? 176 : family == Family::mixtral ? 64 : 24;
     }
+    if (family == Family::qwen2moe) recipe.shared_width = 40;
     return build(recipe, constants(recipe));
 }
 
@@ -381,12 +456,30 @@ TestModel tiny_model(Family family, Storage storage) {
                   .kv_heads = 2,
                   .head_dim = 32,
                   .gain = std::sqrt(0.5)};
-    if (family != Family::grok1) recipe.dense_width = 160;
-    if (is_grok(family)) {
+    if (has_dense(family)) recipe.dense_width = 160;
+    if (has_experts(family)) {
         recipe.experts = 4;
         recipe.expert_width = 96;
     }
+    if (family == Family::qwen2moe) recipe.shared_width = 128;
     return build(recipe, tiny_constants(recipe));
+}
+
+TestModel tiny_checkpoint() {
+    const Recipe recipe{.family = Family::grok1,
+                        .storage = Storage::i8c,
+                        .prefix = "checkpoint/",
+                        .dim = 64,
+                        .vocab = 50,
+                        .heads = 2,
+                        .kv_heads = 1,
+                        .head_dim = 128,
+                        .expert_width = 256,
+                        .experts = 4,
+                        .gain = std::sqrt(0.5),
+                        .explicit_keys = false,
+                        .checkpoint = true};
+    return build(recipe, constants(recipe));
 }
 
 void add_vocabulary(TestModel& model) {
@@ -465,11 +558,12 @@ TestModel wide_model(Family family, Storage storage) {
                   .kv_heads = 2,
                   .head_dim = 32,
                   .gain = std::sqrt(1.0 / 8.0)};
-    if (family != Family::grok1) recipe.dense_width = 512;
-    if (is_grok(family)) {
+    if (has_dense(family)) recipe.dense_width = 512;
+    if (has_experts(family)) {
         recipe.experts = 4;
         recipe.expert_width = 384;
     }
+    if (family == Family::qwen2moe) recipe.shared_width = 256;
     return build(recipe, tiny_constants(recipe));
 }
 

@@ -18,10 +18,11 @@
 
 namespace support {
 
-enum class Family : uint8_t { grok1, grok2, llama, qwen2 };
+enum class Family : uint8_t { grok1, grok2, llama, mixtral, qwen2, qwen2moe, qwen3, qwen3moe };
 
-inline constexpr Family kAllFamilies[] = {Family::grok1, Family::grok2, Family::llama,
-                                          Family::qwen2};
+inline constexpr Family kAllFamilies[] = {Family::grok1,   Family::grok2,   Family::llama,
+                                          Family::mixtral, Family::qwen2,   Family::qwen2moe,
+                                          Family::qwen3,   Family::qwen3moe};
 
 std::string name(Family family);
 
@@ -62,6 +63,10 @@ TestModel tiny_model(Family family, Storage storage);
 
 // The same with matrices so large that their products are split into several tasks.
 TestModel wide_model(Family family, Storage storage);
+
+// A random Grok-1 with that model's constants and its heads of 128, matrices in I8C with the groups
+// of scales that its checkpoint has: what write_grok1_checkpoint() can write.
+TestModel tiny_checkpoint();
 
 // Replaces `no_vocab` by a SentencePiece vocabulary of [PAD], [BOS], [EOS], [UNK], the byte pieces
 // where they fit, a space, letters and a few merges; the remaining ids are unused pieces.

@@ -23,6 +23,10 @@ constexpr Combination kCombinations[] = {
     {Family::grok2, Storage::bf16, core::KvType::f16},
     {Family::llama, Storage::q4_0, core::KvType::f32},
     {Family::qwen2, Storage::f16, core::KvType::f32},
+    {Family::mixtral, Storage::q8_0, core::KvType::f32},
+    {Family::qwen2moe, Storage::q8_0, core::KvType::f32},
+    {Family::qwen3, Storage::bf16, core::KvType::f32},
+    {Family::qwen3moe, Storage::q4_0, core::KvType::f32},
 };
 
 class AgreementTest : public testing::TestWithParam<Combination> {};
