@@ -1,8 +1,8 @@
 // A model family as data: everything that forward() needs to know, and nothing about files.
 //
 // forward() in full: embed and scale; for each layer: norm, attention, optional post-norm, add;
-// norm, FFN (dense, experts and/or shared expert, mixed), optional post-norm, add; final norm; output matrix;
-// scale; cap.
+// norm, FFN (dense, experts and/or shared expert, mixed), optional post-norm, add; final norm;
+// output matrix; scale; cap.
 #pragma once
 
 #include <cstdint>
