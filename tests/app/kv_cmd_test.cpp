@@ -42,7 +42,7 @@ std::vector<TokenId> tokens(size_t count, uint32_t seed) {
 
 class KvCommand : public testing::Test {
   protected:
-    const std::string& folder() const { return folder_.path(); }
+    const std::string& folder() const { return directory.path(); }
 
     // Each prompt is asked one token for; all is on disk afterwards.
     void converse(const std::vector<std::vector<TokenId>>& prompts) {
@@ -63,7 +63,7 @@ class KvCommand : public testing::Test {
 
     json listed() { return json::parse(output_of(folder(), true)); }
 
-    support::TemporaryFolder folder_;
+    support::TemporaryFolder directory;
 };
 
 TEST_F(KvCommand, TenConversationsSharingASystemPromptOf1000TokensHoldItsPagesOnce) {
@@ -100,7 +100,7 @@ TEST_F(KvCommand, TenConversationsSharingASystemPromptOf1000TokensHoldItsPagesOn
 TEST_F(KvCommand, BytesAreThoseOfTheFiles) {
     converse({tokens(100, 1), tokens(200, 2)});
     uint64_t bytes = 0;
-    const auto files = folder_.files();
+    const auto files = directory.files();
     for (const std::string& file : files)
         bytes += std::filesystem::file_size(file);
     const json result = listed();
