@@ -128,14 +128,14 @@ class OneMatrix : public testing::Test {
     std::unique_ptr<core::WeightFile> open(const std::vector<TensorToSave>& tensors,
                                            const std::string& more = "",
                                            const std::string& model = "LlamaForCausalLM") {
-        support::write_text(folder_.path() + "/model.safetensors",
+        support::write_text(directory.path() + "/model.safetensors",
                             support::safetensors_bytes(tensors));
-        support::write_text(folder_.path() + "/config.json",
+        support::write_text(directory.path() + "/config.json",
                             R"({"architectures": [")" + model +
                                 R"("], "num_hidden_layers": 1, "hidden_size": 64,
                                 "num_attention_heads": 4, "rope_theta": 500000.0)" +
                                 more + "}");
-        return core::open_model(folder_.path());
+        return core::open_model(directory.path());
     }
 
     std::string refusal(const std::vector<TensorToSave>& tensors, const std::string& more = "",
@@ -188,7 +188,7 @@ class OneMatrix : public testing::Test {
         }
     }
 
-    support::TemporaryFolder folder_;
+    support::TemporaryFolder directory;
 };
 
 TEST_F(OneMatrix, Fp8IsMultipliedByOneScale) {
