@@ -214,6 +214,7 @@ void run_checked(ChatApp& app, std::string_view line) {
     const Command* command = find_command(name);
     if (command == nullptr) {
         std::vector<std::string_view> names;
+        names.reserve(std::size(kCommands));
         for (const Command& known : kCommands)
             names.push_back(known.name);
         usage(word, "no such command",

@@ -114,6 +114,7 @@ std::vector<Root> describe(const std::vector<StoredPage>& pages) {
     for (const StoredPage& page : pages)
         trees[page.address.root].add(page);
     std::vector<Root> roots;
+    roots.reserve(trees.size());
     for (auto& [name, tree] : trees)
         roots.push_back(tree.describe(name));
     return roots;

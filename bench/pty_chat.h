@@ -113,10 +113,13 @@ class PtyChat {
 
   private:
     [[noreturn]] static void run_child(std::vector<std::string>& arguments) {
+        // NOLINTBEGIN(concurrency-mt-unsafe): a forked child has one thread
         ::setenv("TERM", "xterm-256color", 1);
         ::setenv("LC_ALL", "C.UTF-8", 1);
         ::setenv("INPUTRC", "/dev/null", 1);
+        // NOLINTEND(concurrency-mt-unsafe)
         std::vector<char*> argv;
+        argv.reserve(arguments.size() + 1);
         for (std::string& argument : arguments)
             argv.push_back(argument.data());
         argv.push_back(nullptr);

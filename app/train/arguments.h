@@ -34,7 +34,7 @@ class Arguments {
     }
 
     std::string required(const std::string& name) {
-        const auto value = text(name, "");
+        auto value = text(name, "");
         if (value.empty()) throw std::runtime_error("--" + name + ": is missing");
         return value;
     }

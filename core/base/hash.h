@@ -18,7 +18,10 @@ struct Hash128 {
     // 32 hexadecimal digits.
     std::string hex() const;
 
-    auto operator<=>(const Hash128&) const = default;
+    friend bool operator==(const Hash128&, const Hash128&) = default;
+    friend bool operator<(const Hash128& a, const Hash128& b) {
+        return a.high != b.high ? a.high < b.high : a.low < b.low;
+    }
 };
 
 uint64_t hash64(std::span<const std::byte> bytes, uint64_t seed = 0);

@@ -20,7 +20,15 @@ namespace {
 namespace fs = std::filesystem;
 
 // Dimensions of the model by which shapes are written down; kOne is what a vector lacks.
-enum Dim : uint8_t { kOne, kDim, kVocab, kQuery, kKeyValue, kWidth, kExperts, kDims };
+using Dim = uint8_t;
+constexpr Dim kOne = 0;
+constexpr Dim kDim = 1;
+constexpr Dim kVocab = 2;
+constexpr Dim kQuery = 3;
+constexpr Dim kKeyValue = 4;
+constexpr Dim kWidth = 5;
+constexpr Dim kExperts = 6;
+constexpr size_t kDims = 7;
 using Sizes = std::array<uint64_t, kDims>;
 
 constexpr const char* kDimNames[kDims] = {"",        "dim",   "vocabulary", "query size",

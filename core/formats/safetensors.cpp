@@ -219,7 +219,8 @@ std::unique_ptr<WeightFile> open_safetensors_folder(const std::string& folder) {
     return result;
 }
 
-std::unique_ptr<WeightFile> parse_safetensors(std::span<const std::byte> bytes, std::string name) {
+std::unique_ptr<WeightFile> parse_safetensors(std::span<const std::byte> bytes,
+                                              const std::string& name) {
     auto result = std::make_unique<SafetensorsFile>(name, Metadata{});
     result->add(bytes, name, "");
     return result;

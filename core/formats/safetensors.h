@@ -45,6 +45,7 @@ std::unique_ptr<WeightFile> open_safetensors_folder(const std::string& folder);
 
 // A file from memory, for tests and fuzzing. `name` stands for the path in messages.
 // REQUIRES: bytes outlive the result.
-std::unique_ptr<WeightFile> parse_safetensors(std::span<const std::byte> bytes, std::string name);
+std::unique_ptr<WeightFile> parse_safetensors(std::span<const std::byte> bytes,
+                                              const std::string& name);
 
 }  // namespace core

@@ -187,6 +187,7 @@ class Binder {
     // No holes, no overlaps, nothing behind the last tensor. Empty tensors lie anywhere.
     void check_places(std::vector<Entry>& entries) const {
         std::vector<const Entry*> sorted;
+        sorted.reserve(entries.size());
         for (const Entry& entry : entries)
             sorted.push_back(&entry);
         std::ranges::sort(sorted, {}, [](const Entry* entry) { return entry->offsets; });

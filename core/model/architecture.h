@@ -83,7 +83,7 @@ bool has_dense_branch(const WeightFile& file, uint32_t layer);
 
 // What llama and its relatives differ in.
 struct PlainFamily {
-    const char* architecture;
+    const char* architecture = "";
     RopeStyle rope = RopeStyle::half_split;
     bool qkv_bias = false;  // without it: where the file has them
     bool qk_norm = false;
