@@ -145,7 +145,8 @@ TEST(Safetensors, AnyChangedByteIsReadOrRefused) {
             changed[at] = static_cast<char>(changed[at] ^ change);
             const AlignedBytes bytes{std::string_view(changed)};
             try {
-                for (const TensorInfo& tensor : parse_safetensors(bytes.span(), "x")->tensors())
+                const auto file = parse_safetensors(bytes.span(), "x");
+                for (const TensorInfo& tensor : file->tensors())
                     ASSERT_LE(tensor.data.data() + tensor.data.size(),
                               bytes.span().data() + bytes.size());
             } catch (const Error& error) {
