@@ -127,7 +127,6 @@ struct Prefill {
     RequestId id = 0;
     std::string scope = {};
     std::vector<Message> messages = {};
-    bool persist = true;  // as in Generate
     CancelFlag cancel = make_cancel_flag();
 };
 
