@@ -36,6 +36,9 @@ install_packages() {
         $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing >&2
 }
 
+# What ccache needs to know of precompiled headers.
+export CCACHE_SLOPPINESS=pch_defines,time_macros
+
 # configure DIR CMAKE-OPTIONS...
 configure() {
     local dir=$1
