@@ -53,7 +53,7 @@ const std::map<std::string, Strings> kFences = {
     {"sentencepiece", {"core/text/sentencepiece.", "app/train/", "tests/train/"}},
     {"sqlite3.h", {"core/store/database."}},
     {"pcre2.h", {"core/text/bpe."}},
-    {"toml++/", {"app/config.", "ui/theme.", "core/engine/mock"}},
+    {"toml++/", {"app/config_file.", "ui/theme.", "core/engine/mock"}},
     {"httplib.h", {"app/serve/", "core/engine/remote."}},
     {"md4c.h", {"ui/markdown."}},
     {"torch/", {"app/train/", "tests/train/"}},
