@@ -1,7 +1,10 @@
 #include "core/base/log.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <atomic>
+#include <cstdio>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -12,6 +15,7 @@
 #include <spdlog/spdlog.h>
 
 #include "core/base/error.h"
+#include "core/base/utf8.h"
 
 namespace core {
 namespace {
@@ -24,6 +28,9 @@ struct Log {
     std::mutex mutex;
     std::shared_ptr<spdlog::details::thread_pool> writer;
     std::shared_ptr<spdlog::async_logger> logger;
+    std::atomic<bool> open = false;
+    std::atomic<bool> json = false;
+    std::atomic<LogLevel> level = LogLevel::info;
 };
 
 Log& instance() {
@@ -48,6 +55,29 @@ std::string printable(std::string_view text) {
     return line;
 }
 
+// The inside of a JSON string; controls are gone already.
+std::string escaped(std::string_view text) {
+    std::string out;
+    for (const char c : sanitize(text)) {
+        if (c == '"' || c == '\\') out += '\\';
+        out += c;
+    }
+    return out;
+}
+
+constexpr const char* kTextLines = "%Y-%m-%dT%H:%M:%S.%e%z %-7l %v";
+constexpr const char* kJsonLines =
+    R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","message":"%v"})";
+
+// A file that rotation makes is as private as the first.
+spdlog::file_event_handlers private_files() {
+    spdlog::file_event_handlers handlers;
+    handlers.after_open = [](const spdlog::filename_t&, std::FILE* file) {
+        ::fchmod(::fileno(file), S_IRUSR | S_IWUSR);
+    };
+    return handlers;
+}
+
 }  // namespace
 
 void open_log(const LogOptions& options) {
@@ -55,18 +85,21 @@ void open_log(const LogOptions& options) {
     try {
         auto writer = std::make_shared<spdlog::details::thread_pool>(kQueueLines, 1);
         auto sink = std::make_shared<spdlog::sinks::rotating_file_sink_mt>(
-            options.path, options.max_bytes, options.files);
+            options.path, options.max_bytes, options.files, false, private_files());
         auto logger = std::make_shared<spdlog::async_logger>(
             "moxie", std::move(sink), writer, spdlog::async_overflow_policy::overrun_oldest);
-        logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %-7l %v");
-        logger->set_level(to_spdlog(options.level));
-        logger->flush_on(spdlog::level::warn);
+        logger->set_pattern(options.json ? kJsonLines : kTextLines);
+        logger->set_level(spdlog::level::trace);  // the level is looked at before
+        logger->flush_on(spdlog::level::info);
         // spdlog's default prints to the terminal; a full disk must not draw on the screen.
         logger->set_error_handler([](const std::string&) {});
         Log& log = instance();
         const std::lock_guard lock(log.mutex);
         log.writer = std::move(writer);
         log.logger = std::move(logger);
+        log.json = options.json;
+        log.level = options.level;
+        log.open = true;
     } catch (const std::exception& error) {
         throw Error(ErrorKind::storage, options.path,
                     std::string("cannot be used as log file: ") + error.what());
@@ -79,6 +112,7 @@ void close_log() {
     std::shared_ptr<spdlog::details::thread_pool> writer;
     {
         const std::lock_guard lock(log.mutex);
+        log.open = false;
         logger = std::move(log.logger);
         writer = std::move(log.writer);
     }
@@ -86,7 +120,21 @@ void close_log() {
     // The pool's destructor runs the queue empty and joins its thread.
 }
 
+void set_log_level(LogLevel level) noexcept {
+    instance().level = level;
+}
+
+LogLevel log_level() noexcept {
+    return instance().level;
+}
+
+bool is_logged(LogLevel level) noexcept {
+    const Log& log = instance();
+    return log.open && level >= log.level;
+}
+
 void log(LogLevel level, std::string_view text) noexcept {
+    if (!is_logged(level)) return;
     try {
         Log& log = instance();
         std::shared_ptr<spdlog::async_logger> logger;
@@ -94,8 +142,8 @@ void log(LogLevel level, std::string_view text) noexcept {
             const std::lock_guard lock(log.mutex);
             logger = log.logger;
         }
-        if (logger != nullptr && logger->should_log(to_spdlog(level)))
-            logger->log(to_spdlog(level), printable(text));
+        const std::string line = printable(text);
+        if (logger != nullptr) logger->log(to_spdlog(level), log.json ? escaped(line) : line);
     } catch (const std::exception&) {
         // A log that cannot allocate must not end what it reports about.
         return;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/base/event_queue.h"
+#include "core/chat/request_log.h"
 
 namespace chat {
 
@@ -24,13 +25,17 @@ int Channel::request_fd() const {
 }
 
 void Channel::submit(Request request) {
+    log_request(request);
     queues_->requests.push(std::move(request));
 }
 
 std::optional<Event> Channel::poll_event() {
     std::optional<Event> event = queues_->events.pop();
     // relaxed: the count is advice about the client's pace and orders nothing; the queue does.
-    if (event) undrained_.fetch_sub(byte_size(*event), std::memory_order_relaxed);
+    if (event) {
+        undrained_.fetch_sub(byte_size(*event), std::memory_order_relaxed);
+        log_event(*event);
+    }
     return event;
 }
 

@@ -18,6 +18,7 @@ namespace {
 
 using testing::EndsWith;
 using testing::SizeIs;
+using testing::StartsWith;
 
 class LogTest : public testing::Test {
   protected:
@@ -66,6 +67,44 @@ TEST_F(LogTest, LowerLevelsAreLeftOut) {
     log_warning("warning");
     close_log();
     ASSERT_THAT(lines(), SizeIs(1));
+}
+
+TEST_F(LogTest, TheLevelCanChangeWhileItRuns) {
+    open_log({.path = path()});
+    EXPECT_FALSE(is_logged(LogLevel::debug));
+    log_debug("before");
+    set_log_level(LogLevel::debug);
+    EXPECT_EQ(log_level(), LogLevel::debug);
+    EXPECT_TRUE(is_logged(LogLevel::debug));
+    log_debug("after");
+    close_log();
+    EXPECT_FALSE(is_logged(LogLevel::error));
+    ASSERT_THAT(lines(), SizeIs(1));
+    EXPECT_THAT(lines()[0], EndsWith(" debug   after"));
+}
+
+TEST_F(LogTest, ALineCanBeAJsonObject) {
+    open_log({.path = path(), .json = true});
+    log_info("a \"quoted\" C:\\path\n\xff");
+    close_log();
+    ASSERT_THAT(lines(), SizeIs(1));
+    EXPECT_THAT(lines()[0], StartsWith("{\"time\":\"2"));
+    EXPECT_THAT(lines()[0], EndsWith("\"level\":\"info\",\"message\":\"a \\\"quoted\\\" "
+                                     "C:\\\\path?\uFFFD\"}"));
+}
+
+TEST_F(LogTest, FilesArePrivateAndRotate) {
+    open_log({.path = path(), .max_bytes = 1000, .files = 2});
+    for (int i = 0; i < 60; ++i)
+        log_info("one of the lines that fill the file up to its limit");
+    close_log();
+    for (const char* name : {"", ".1", ".2"}) {
+        const auto file =
+            std::filesystem::path(path()).replace_extension(std::string(name) + ".log");
+        ASSERT_TRUE(std::filesystem::exists(file)) << file;
+        EXPECT_LE(std::filesystem::file_size(file), 1000U);
+        EXPECT_EQ(std::filesystem::status(file).permissions(), std::filesystem::perms(0600));
+    }
 }
 
 TEST_F(LogTest, OneCallIsOneLineWithoutControls) {
