@@ -9,6 +9,8 @@
 #include <iostream>
 #include <thread>
 
+#include <torch/utils.h>
+
 #include "app/train/arguments.h"
 #include "app/train/corpus.h"
 #include "app/train/export.h"

@@ -8,6 +8,10 @@
 #include <numeric>
 #include <stdexcept>
 
+#include <torch/nn/utils/clip_grad.h>
+#include <torch/serialize.h>
+#include <torch/utils.h>
+
 namespace train {
 namespace {
 

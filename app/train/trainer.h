@@ -8,7 +8,8 @@
 #include <memory>
 #include <string>
 
-#include <torch/torch.h>
+#include <torch/optim/adamw.h>
+#include <torch/types.h>
 
 #include "app/train/corpus.h"
 #include "app/train/grok_model.h"

@@ -6,6 +6,7 @@
 #include <functional>
 
 #include <gtest/gtest.h>
+#include <torch/utils.h>
 
 namespace train {
 namespace {

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include <gtest/gtest.h>
+#include <torch/utils.h>
 
 #include "core/formats/weight_file.h"
 #include "core/tensor/quantize.h"

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include <gtest/gtest.h>
+#include <torch/utils.h>
 
 namespace train {
 namespace {
