@@ -1,323 +1,30 @@
 #include "core/formats/gguf.h"
 
 #include <algorithm>
-#include <bit>
+#include <array>
+#include <cstdio>
 #include <cstring>
-#include <limits>
+#include <filesystem>
+#include <functional>
 #include <optional>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
 #include <vector>
 
-#include "core/base/bytes.h"
 #include "core/base/error.h"
 #include "core/base/utf8.h"
+#include "core/formats/gguf_header.h"
 #include "core/tensor/dtype.h"
 
 namespace core {
 namespace {
 
-using gguf::ValueType;
-
-constexpr std::string_view kDamaged = "the file is damaged";
-
-std::string decimal(uint64_t number) {
-    return std::to_string(number);
-}
-
 std::string to_text(std::span<const uint64_t> shape) {
     std::string text = "[";
     for (const uint64_t size : shape)
-        text += (text.size() > 1 ? ", " : "") + decimal(size);
+        text += (text.size() > 1 ? ", " : "") + std::to_string(size);
     return text + "]";
-}
-
-// a * b, or nothing when it does not fit an int64 (the format's own type of sizes).
-std::optional<uint64_t> multiply(uint64_t a, uint64_t b) {
-    int64_t product = 0;
-    if (__builtin_mul_overflow(a, b, &product)) return std::nullopt;
-    return static_cast<uint64_t>(product);
-}
-
-// Decodes the header: metadata, then the tensor table.
-class HeaderReader {
-  public:
-    HeaderReader(std::span<const std::byte> bytes, std::string name)
-        : bytes_(bytes), in_(bytes, std::move(name)) {}
-
-    void read();
-
-    uint32_t version = 0;
-    Metadata metadata;
-    std::vector<TensorInfo> tensors;  // data set, I8C not yet folded
-
-  private:
-    void read_version();
-    void read_metadata(uint64_t keys);
-    void read_alignment();
-    void refuse_split();
-    void read_tensors(uint64_t count);
-    TensorInfo read_tensor();
-    DType read_type(const std::string& tensor);
-    void bind_data();
-    void refuse_overlap() const;
-
-    MetaValue read_value(ValueType type, const std::string& key);
-    MetaValue read_array(const std::string& key);
-    MetaValue read_bool(const std::string& key);
-    std::string read_string(uint64_t cap, std::string_view what);
-    uint64_t read_count(uint64_t cap, uint64_t smallest, std::string_view what);
-    uint64_t byte_size(const TensorInfo& tensor) const;
-
-    [[noreturn]] void fail(std::string problem, std::string_view advice = kDamaged) const {
-        in_.fail(std::move(problem), std::string(advice));
-    }
-    [[noreturn]] void fail_tensor(const std::string& name, const std::string& problem,
-                                  std::string_view advice = kDamaged) const {
-        fail("tensor " + sanitize(name) + " " + problem, advice);
-    }
-
-    std::span<const std::byte> bytes_;
-    ByteReader in_;
-    uint64_t alignment_ = gguf::kDefaultAlignment;
-    uint64_t array_elements_ = 0;    // of all arrays so far
-    std::vector<uint64_t> offsets_;  // of each tensor, from the start of the data
-};
-
-void HeaderReader::read() {
-    read_version();
-    // A tensor takes at least a name of one byte, no dimension, its type and offset; a key at
-    // least one byte, its type and a value of one byte.
-    const uint64_t tensor_count = read_count(gguf::kMaxTensors, 8 + 1 + 4 + 4 + 8, "tensor count");
-    const uint64_t key_count = read_count(gguf::kMaxKeys, 8 + 1 + 4 + 1, "key count");
-    read_metadata(key_count);
-    refuse_split();
-    read_alignment();
-    read_tensors(tensor_count);
-    bind_data();
-    refuse_overlap();
-}
-
-void HeaderReader::read_version() {
-    in_.skip(gguf::kMagic.size(), "magic");
-    version = in_.read<uint32_t>("version");
-    if (version == 2 || version == 3) return;
-    if (version == 1) fail("is GGUF version 1", "convert it again with a newer tool");
-    const uint32_t swapped = __builtin_bswap32(version);
-    if (swapped >= 1 && swapped <= 3) {
-        fail("is a big-endian GGUF file", "convert it again for a little-endian machine");
-    }
-    fail("is GGUF version " + decimal(version) + ", versions 2 and 3 are known",
-         "this moxie may be too old for it");
-}
-
-uint64_t HeaderReader::read_count(uint64_t cap, uint64_t smallest, std::string_view what) {
-    const auto count = in_.read<uint64_t>(what);
-    if (count > cap || count > in_.remaining() / smallest) {
-        fail("the " + std::string(what) + " is " + decimal(count) + ", in a file of " +
-             decimal(bytes_.size()) + " bytes");
-    }
-    return count;
-}
-
-std::string HeaderReader::read_string(uint64_t cap, std::string_view what) {
-    return in_.string(in_.read<uint64_t>(what), cap, what);
-}
-
-void HeaderReader::read_metadata(uint64_t keys) {
-    std::unordered_set<std::string> seen;
-    metadata.reserve(keys);
-    for (uint64_t i = 0; i < keys; ++i) {
-        std::string key = read_string(gguf::kMaxKeyBytes, "name of a key");
-        // A NUL would let two different keys look the same.
-        if (key.empty() || key.find('\0') != std::string::npos)
-            fail("key " + decimal(i) + " has the name \"" + sanitize(key) + "\"");
-        if (!seen.insert(key).second) fail("key " + sanitize(key) + " occurs twice");
-        const auto type = static_cast<ValueType>(in_.read<uint32_t>("type of a value"));
-        MetaValue value = type == ValueType::array ? read_array(key) : read_value(type, key);
-        metadata.emplace_back(std::move(key), std::move(value));
-    }
-}
-
-MetaValue HeaderReader::read_value(ValueType type, const std::string& key) {
-    constexpr std::string_view kWhat = "value of a key";
-    const auto read_signed = [&](auto value) { return MetaValue{int64_t{value}}; };
-    const auto read_unsigned = [&](auto value) { return MetaValue{uint64_t{value}}; };
-    switch (type) {
-        case ValueType::u8: return read_unsigned(in_.read<uint8_t>(kWhat));
-        case ValueType::i8: return read_signed(in_.read<int8_t>(kWhat));
-        case ValueType::u16: return read_unsigned(in_.read<uint16_t>(kWhat));
-        case ValueType::i16: return read_signed(in_.read<int16_t>(kWhat));
-        case ValueType::u32: return read_unsigned(in_.read<uint32_t>(kWhat));
-        case ValueType::i32: return read_signed(in_.read<int32_t>(kWhat));
-        case ValueType::u64: return read_unsigned(in_.read<uint64_t>(kWhat));
-        case ValueType::i64: return read_signed(in_.read<int64_t>(kWhat));
-        case ValueType::f32: return {double{in_.read<float>(kWhat)}};
-        case ValueType::f64: return {in_.read<double>(kWhat)};
-        case ValueType::boolean: return read_bool(key);
-        case ValueType::string: return {read_string(gguf::kMaxStringBytes, kWhat)};
-        case ValueType::array: break;  // inside an array: no reader of the field accepts it
-    }
-    fail("key " + sanitize(key) + " has a value of type " + decimal(static_cast<uint32_t>(type)));
-}
-
-MetaValue HeaderReader::read_bool(const std::string& key) {
-    const auto byte = in_.read<uint8_t>("value of a key");
-    if (byte > 1) fail("key " + sanitize(key) + " is a bool of value " + decimal(byte));
-    return {byte == 1};
-}
-
-// Fewest bytes that an element of an array can take.
-uint64_t smallest_bytes(ValueType type) {
-    switch (type) {
-        case ValueType::u16:
-        case ValueType::i16: return 2;
-        case ValueType::u32:
-        case ValueType::i32:
-        case ValueType::f32: return 4;
-        case ValueType::u64:
-        case ValueType::i64:
-        case ValueType::f64:
-        case ValueType::string: return 8;
-        default: return 1;
-    }
-}
-
-MetaValue HeaderReader::read_array(const std::string& key) {
-    const auto type = static_cast<ValueType>(in_.read<uint32_t>("type of an array"));
-    const uint64_t count = read_count(gguf::kMaxArrayElements - array_elements_,
-                                      smallest_bytes(type), "length of an array");
-    array_elements_ += count;
-    auto elements = std::make_shared<MetaArray>();
-    elements->reserve(count);
-    for (uint64_t i = 0; i < count; ++i)
-        elements->push_back(read_value(type, key));
-    return {std::shared_ptr<const MetaArray>(std::move(elements))};
-}
-
-const MetaValue* find(const Metadata& metadata, std::string_view key) {
-    const auto found = std::ranges::find(metadata, key, &std::pair<std::string, MetaValue>::first);
-    return found == metadata.end() ? nullptr : &found->second;
-}
-
-void HeaderReader::refuse_split() {
-    const MetaValue* count = find(metadata, "split.count");
-    if (count == nullptr) return;
-    const auto* parts = std::get_if<uint64_t>(&count->value);
-    if (parts == nullptr || *parts > 1) {
-        fail("is one part of a model that is split into " +
-                 (parts != nullptr ? decimal(*parts) : std::string("several")) + " files",
-             "join them with llama-gguf-split --merge first");
-    }
-}
-
-void HeaderReader::read_alignment() {
-    const MetaValue* value = find(metadata, gguf::kAlignmentKey);
-    if (value == nullptr) return;
-    const auto* number = std::get_if<uint64_t>(&value->value);
-    const bool good = number != nullptr && *number >= gguf::kMinAlignment &&
-                      *number <= std::numeric_limits<uint32_t>::max() &&
-                      std::has_single_bit(*number);
-    if (!good) {
-        fail("general.alignment is " + (number != nullptr ? decimal(*number) : "no u32") +
-             ", expected a power of two of at least " + decimal(gguf::kMinAlignment));
-    }
-    alignment_ = *number;
-}
-
-void HeaderReader::read_tensors(uint64_t count) {
-    std::unordered_set<std::string> seen;
-    tensors.reserve(count);
-    offsets_.reserve(count);
-    for (uint64_t i = 0; i < count; ++i) {
-        tensors.push_back(read_tensor());
-        const std::string& name = tensors.back().name;
-        if (!seen.insert(name).second) fail_tensor(name, "occurs twice");
-    }
-}
-
-TensorInfo HeaderReader::read_tensor() {
-    TensorInfo tensor;
-    tensor.name = read_string(gguf::kMaxNameBytes, "name of a tensor");
-    if (tensor.name.empty() || tensor.name.find('\0') != std::string::npos)
-        fail_tensor(tensor.name, "has an empty name or one with a NUL");
-    const auto dimensions = in_.read<uint32_t>("number of dimensions of a tensor");
-    if (dimensions > gguf::kMaxDimensions)
-        fail_tensor(tensor.name, "has " + decimal(dimensions) + " dimensions, at most 4 are known");
-    std::optional<uint64_t> elements = 1;
-    for (uint32_t i = 0; i < dimensions; ++i) {
-        tensor.shape.push_back(in_.read<uint64_t>("shape of a tensor"));
-        if (elements) elements = multiply(*elements, tensor.shape.back());
-    }
-    if (!elements || *elements == 0)
-        fail_tensor(tensor.name, "has the impossible shape " + to_text(tensor.shape));
-    if (tensor.shape.empty()) tensor.shape.push_back(1);
-    tensor.type = read_type(tensor.name);
-    if (tensor.shape[0] % traits(tensor.type).block != 0) {
-        fail_tensor(tensor.name, "has rows of " + decimal(tensor.shape[0]) +
-                                     " elements, no multiple of " +
-                                     decimal(traits(tensor.type).block) + " as " +
-                                     std::string(traits(tensor.type).name) + " needs");
-    }
-    offsets_.push_back(in_.read<uint64_t>("offset of a tensor"));
-    return tensor;
-}
-
-DType HeaderReader::read_type(const std::string& tensor) {
-    const auto number = in_.read<uint32_t>("type of a tensor");
-    const std::optional<DType> type = dtype_from_gguf(number);
-    if (type) return *type;
-    // Q4_2 and Q4_3, and the layouts repacked for one CPU that were files for a year.
-    const bool removed = number == 4 || number == 5 || (number >= 31 && number <= 33) ||
-                         (number >= 36 && number <= 38);
-    if (removed) {
-        fail_tensor(tensor, "has type " + decimal(number) + ", which was removed from GGUF",
-                    "quantize the model again");
-    }
-    fail_tensor(tensor, "has the unknown type " + decimal(number),
-                "the file may come from a fork with private types");
-}
-
-uint64_t HeaderReader::byte_size(const TensorInfo& tensor) const {
-    const DTypeTraits& type = traits(tensor.type);
-    const std::optional<uint64_t> bytes = multiply(tensor.elements() / type.block, type.bytes);
-    if (!bytes) fail_tensor(tensor.name, "has the impossible shape " + to_text(tensor.shape));
-    return *bytes;
-}
-
-void HeaderReader::bind_data() {
-    if (tensors.empty()) return;
-    // No sum overflows: the first operand is below the file's size, the second below 2^63.
-    const uint64_t data_start = (in_.offset() + alignment_ - 1) / alignment_ * alignment_;
-    for (size_t i = 0; i < tensors.size(); ++i) {
-        TensorInfo& tensor = tensors[i];
-        const uint64_t size = byte_size(tensor);
-        if (offsets_[i] % alignment_ != 0) {
-            fail_tensor(tensor.name, "lies at offset " + decimal(offsets_[i]) +
-                                         ", which is not aligned to " + decimal(alignment_));
-        }
-        if (data_start > bytes_.size() || offsets_[i] > bytes_.size() - data_start ||
-            size > bytes_.size() - data_start - offsets_[i]) {
-            fail_tensor(tensor.name,
-                        "needs " + decimal(size) + " bytes at offset " + decimal(offsets_[i]) +
-                            " of the data, the file ends at byte " + decimal(bytes_.size()),
-                        "the download is incomplete");
-        }
-        tensor.data = bytes_.subspan(data_start + offsets_[i], size);
-    }
-}
-
-void HeaderReader::refuse_overlap() const {
-    std::vector<const TensorInfo*> sorted;
-    sorted.reserve(tensors.size());
-    for (const TensorInfo& tensor : tensors)
-        sorted.push_back(&tensor);
-    std::ranges::sort(sorted, {}, [](const TensorInfo* tensor) { return tensor->data.data(); });
-    for (size_t i = 1; i < sorted.size(); ++i) {
-        if (sorted[i - 1]->data.data() + sorted[i - 1]->data.size() > sorted[i]->data.data())
-            fail_tensor(sorted[i]->name, "overlaps tensor " + sanitize(sorted[i - 1]->name));
-    }
 }
 
 // Makes one I8C tensor of each I8 tensor `NAME` that has a companion `NAME.scales`.
@@ -356,18 +63,101 @@ std::vector<TensorInfo> fold_i8c(std::vector<TensorInfo> tensors, const std::str
     return kept;
 }
 
+// ---- Split models: NAME-00001-of-00017.gguf and its companions, each a whole GGUF file with its
+// own header. The first has the metadata of the model.
+
+constexpr std::string_view kSplitCount = "split.count";
+constexpr std::string_view kSplitNumber = "split.no";  // from 0
+constexpr std::string_view kSplitTensors = "split.tensors.count";
+constexpr uint64_t kMaxParts = 512;  // mappings are limited; the largest known have about 30
+
+std::optional<uint64_t> number_of(const Metadata& metadata, std::string_view key) {
+    const auto found = std::ranges::find(metadata, key, &Metadata::value_type::first);
+    if (found == metadata.end()) return std::nullopt;
+    if (const auto* value = std::get_if<uint64_t>(&found->second.value)) return *value;
+    const auto* value = std::get_if<int64_t>(&found->second.value);
+    return value != nullptr && *value >= 0 ? std::optional<uint64_t>(*value) : std::nullopt;
+}
+
+uint64_t count_parts(const GgufHeader& header) {
+    return number_of(header.metadata, kSplitCount).value_or(1);
+}
+
+std::string part_suffix(uint64_t number, uint64_t count) {
+    std::array<char, 64> text{};
+    std::snprintf(text.data(), text.size(), "-%05llu-of-%05llu.gguf",
+                  static_cast<unsigned long long>(number), static_cast<unsigned long long>(count));
+    return text.data();
+}
+
+struct Part {
+    std::unique_ptr<MappedFile> file;
+    GgufHeader header;
+};
+
+// The other parts are found by name, whichever of them `opened` is.
+std::vector<Part> open_parts(Part opened) {
+    const std::string path = opened.file->path();
+    const uint64_t count = count_parts(opened.header);
+    const uint64_t number = number_of(opened.header.metadata, kSplitNumber).value_or(0) + 1;
+    const std::string suffix = part_suffix(number, count);
+    if (count > kMaxParts || !path.ends_with(suffix)) {
+        throw Error(ErrorKind::model_unusable, path,
+                    "is part " + std::to_string(number) + " of " + std::to_string(count) +
+                        " of a split model, but its name does not end in " + suffix,
+                    "give the parts the names they came with");
+    }
+    const std::string stem = path.substr(0, path.size() - suffix.size());
+    std::vector<Part> parts;
+    for (uint64_t i = 1; i <= count; ++i) {
+        if (i == number) {
+            parts.push_back(std::move(opened));
+            continue;
+        }
+        const std::string name = stem + part_suffix(i, count);
+        if (!std::filesystem::exists(name)) {
+            throw Error(ErrorKind::model_unusable, "",
+                        "shard " + std::to_string(i) + " of " + std::to_string(count) +
+                            " is missing: " + name);
+        }
+        auto file = std::make_unique<MappedFile>(name);
+        GgufHeader header = read_gguf_header(file->bytes(), name);
+        const auto own = number_of(header.metadata, kSplitNumber);
+        if (own != i - 1 || count_parts(header) != count) {
+            throw Error(ErrorKind::model_unusable, name, "is not the part that its name says",
+                        "the folder holds files of two models");
+        }
+        parts.push_back({std::move(file), std::move(header)});
+    }
+    return parts;
+}
+
 class GgufFile final : public WeightFile {
   public:
-    // `file` is null when the bytes are somebody else's memory.
-    GgufFile(std::unique_ptr<MappedFile> file, std::span<const std::byte> bytes, std::string path)
-        : file_(std::move(file)), path_(std::move(path)), bytes_(bytes.size()) {
-        HeaderReader header(bytes, path_);
-        header.read();
-        format_ = "GGUF v" + decimal(header.version);
-        metadata_ = std::move(header.metadata);
-        tensors_ = fold_i8c(std::move(header.tensors), path_);
-        for (const TensorInfo& tensor : tensors_)
-            by_name_.emplace(tensor.name, &tensor);
+    // One or all parts of a model, which is known by the path of the first.
+    GgufFile(std::vector<Part> parts, std::string path) : path_(std::move(path)) {
+        format_ = "GGUF v" + std::to_string(parts.front().header.version);
+        metadata_ = std::move(parts.front().header.metadata);
+        const auto declared = number_of(metadata_, kSplitTensors);
+        if (parts.size() > 1) {
+            // What is left is what the model in one file would have.
+            std::erase_if(metadata_,
+                          [](const auto& entry) { return entry.first.starts_with("split."); });
+            format_ += " in " + std::to_string(parts.size()) + " parts";
+        }
+        for (Part& part : parts)
+            add(part);
+        if (parts.size() > 1 && declared.value_or(tensors_.size()) != tensors_.size()) {
+            fail("has " + std::to_string(tensors_.size()) + " tensors in its parts, " +
+                     std::to_string(*declared) + " are announced",
+                 "the folder holds files of two models");
+        }
+        tensors_ = fold_i8c(std::move(tensors_), path_);
+        for (const TensorInfo& tensor : tensors_) {
+            if (!by_name_.emplace(tensor.name, &tensor).second)
+                fail("tensor " + sanitize(tensor.name) + " occurs in two parts",
+                     "the folder holds files of two models");
+        }
     }
 
     std::string_view format() const override { return format_; }
@@ -377,20 +167,43 @@ class GgufFile final : public WeightFile {
     std::span<const std::pair<std::string, MetaValue>> metadata() const override {
         return metadata_;
     }
-    bool damaged() const override { return file_ != nullptr && file_->damaged(); }
+    bool damaged() const override {
+        return std::ranges::any_of(files_, [](const auto& file) { return file->damaged(); });
+    }
     void release(std::span<const std::byte> bytes) const override {
-        if (file_ != nullptr) file_->release(bytes);
+        // Addresses of different mappings have an order through std::less only.
+        const std::less_equal<const std::byte*> not_after;
+        for (const auto& file : files_) {
+            const auto whole = file->bytes();
+            if (not_after(whole.data(), bytes.data()) &&
+                not_after(bytes.data() + bytes.size(), whole.data() + whole.size()))
+                return file->release(bytes);
+        }
     }
     const TensorInfo* find_tensor(std::string_view name) const override {
         const auto found = by_name_.find(name);
         return found == by_name_.end() ? nullptr : found->second;
     }
 
+    void set_bytes(uint64_t bytes) { bytes_ = bytes; }
+
   private:
-    std::unique_ptr<MappedFile> file_;
+    [[noreturn]] void fail(std::string problem, std::string advice) const {
+        throw Error(ErrorKind::model_unusable, path_, std::move(problem), std::move(advice));
+    }
+
+    void add(Part& part) {
+        tensors_.insert(tensors_.end(), std::make_move_iterator(part.header.tensors.begin()),
+                        std::make_move_iterator(part.header.tensors.end()));
+        if (part.file == nullptr) return;
+        bytes_ += part.file->bytes().size();
+        files_.push_back(std::move(part.file));
+    }
+
+    std::vector<std::unique_ptr<MappedFile>> files_;  // none when the bytes are somebody else's
     std::string path_;
     std::string format_;
-    uint64_t bytes_;
+    uint64_t bytes_ = 0;
     Metadata metadata_;
     std::vector<TensorInfo> tensors_;
     std::unordered_map<std::string_view, const TensorInfo*> by_name_;  // views into tensors_
@@ -399,16 +212,27 @@ class GgufFile final : public WeightFile {
 }  // namespace
 
 std::unique_ptr<WeightFile> open_gguf(std::unique_ptr<MappedFile> file) {
-    const auto bytes = file->bytes();
-    std::string path = file->path();
-    return std::make_unique<GgufFile>(std::move(file), bytes, std::move(path));
+    Part part{.file = std::move(file), .header = {}};
+    part.header = read_gguf_header(part.file->bytes(), part.file->path());
+    std::vector<Part> parts;
+    if (count_parts(part.header) > 1) {
+        parts = open_parts(std::move(part));
+    } else {
+        parts.push_back(std::move(part));
+    }
+    std::string path = parts.front().file->path();
+    return std::make_unique<GgufFile>(std::move(parts), std::move(path));
 }
 
 std::unique_ptr<WeightFile> parse_gguf(std::span<const std::byte> bytes, std::string name) {
     const bool magic = bytes.size() >= gguf::kMagic.size() &&
                        std::memcmp(bytes.data(), gguf::kMagic.data(), gguf::kMagic.size()) == 0;
     if (!magic) throw Error(ErrorKind::model_unusable, name, "is no GGUF file");
-    return std::make_unique<GgufFile>(nullptr, bytes, std::move(name));
+    std::vector<Part> parts(1);
+    parts.front().header = read_gguf_header(bytes, name);
+    auto file = std::make_unique<GgufFile>(std::move(parts), std::move(name));
+    file->set_bytes(bytes.size());
+    return file;
 }
 
 }  // namespace core

@@ -261,7 +261,7 @@ TEST(GgufMalformed, HugeAlignmentLeavesNoData) {
     raw.header(1, 1);
     raw.key("general.alignment", kU32).put<uint32_t>(1u << 31);
     raw.tensor("t", {1}, kTypeF32, 0).data(256);
-    EXPECT_THAT(refusal(raw.bytes), HasSubstr("tensor t needs 4 bytes"));
+    EXPECT_THAT(refusal(raw.bytes), HasSubstr("ends at "));
 }
 
 TEST(GgufMalformed, ShapesThatCannotBe) {
@@ -286,11 +286,11 @@ TEST(GgufMalformed, TypesAreRefusedByNumber) {
 
 TEST(GgufMalformed, DataOutsideTheFile) {
     EXPECT_THAT(refusal(with_tensor({65}, kTypeF32)),
-                HasSubstr("tensor t needs 260 bytes at offset 0 of the data, the file ends at byte "
-                          "320, the download is incomplete"));
-    EXPECT_THAT(refusal(with_tensor({1}, kTypeF32, 256)), HasSubstr("needs 4 bytes"));
-    EXPECT_THAT(refusal(with_tensor({1}, kTypeF32, ~0ull - 31)), HasSubstr("needs 4 bytes"));
-    EXPECT_THAT(refusal(with_tensor({1}, kTypeF32, 1ull << 63)), HasSubstr("needs 4 bytes"));
+                HasSubstr("ends at 320 B, header says 324 B, incomplete download, nothing was "
+                          "loaded"));
+    EXPECT_THAT(refusal(with_tensor({1}, kTypeF32, 256)), HasSubstr("header says 324 B"));
+    EXPECT_THAT(refusal(with_tensor({1}, kTypeF32, ~0ull - 31)), HasSubstr("ends at 320 B"));
+    EXPECT_THAT(refusal(with_tensor({1}, kTypeF32, 1ull << 63)), HasSubstr("ends at 320 B"));
     EXPECT_THAT(refusal(with_tensor({1}, kTypeF32, 16)), HasSubstr("not aligned to 32"));
 }
 
@@ -331,16 +331,6 @@ TEST(GgufMalformed, I8WithoutScalesAndScalesWithoutI8AreTensorsOfTheirOwn) {
     ASSERT_EQ(file->tensors().size(), 3u);
     EXPECT_EQ(file->find_tensor("a")->type, DType::i8);
     EXPECT_EQ(file->find_tensor("b.scales")->type, DType::bf16);
-}
-
-TEST(GgufMalformed, PartsOfASplitModelSayWhatToDo) {
-    EXPECT_THAT(
-        refusal(with_key([](RawGguf& raw) { raw.key("split.count", kU16).put<uint16_t>(17); })),
-        HasSubstr("is one part of a model that is split into 17 files, join them"));
-    const std::string single =
-        with_key([](RawGguf& raw) { raw.key("split.count", kU16).put<uint16_t>(1); });
-    const AlignedBytes aligned{std::string_view(single)};
-    EXPECT_NO_THROW(parse_gguf(aligned.span(), "x.gguf"));
 }
 
 TEST(GgufMalformed, NamesInMessagesCannotDriveTheTerminal) {
