@@ -8,23 +8,30 @@
 #include "core/base/utf8.h"
 
 namespace core {
+
+// The registry: a line for each family, which defines the object in a file of its own.
+#define MOXIE_FAMILIES(FAMILY) \
+    FAMILY(kGrok)              \
+    FAMILY(kLlama)             \
+    FAMILY(kQwen2)             \
+    FAMILY(kQwen2Moe)          \
+    FAMILY(kQwen3)             \
+    FAMILY(kQwen3Moe)
+
+#define MOXIE_DECLARE(family) extern const Family family;
+MOXIE_FAMILIES(MOXIE_DECLARE)
+#undef MOXIE_DECLARE
+
 namespace {
 
-struct Family {
-    std::string_view architecture;  // general.architecture
-    ModelConfig (*config)(const WeightFile&);
-    const HuggingFaceNames& hugging_face;
-};
+#define MOXIE_ADDRESS(family) &family,
+constexpr const Family* kFamilies[] = {MOXIE_FAMILIES(MOXIE_ADDRESS)};
+#undef MOXIE_ADDRESS
+#undef MOXIE_FAMILIES
 
-constexpr Family kFamilies[] = {
-    {"grok", grok_config, kGrokNames},
-    {"llama", llama_config, kLlamaNames},
-    {"llama", llama_config, kMixtralNames},
-    {"qwen2", qwen2_config, kQwen2Names},
-    {"qwen2moe", qwen2moe_config, kQwen2MoeNames},
-    {"qwen3", qwen3_config, kQwen3Names},
-    {"qwen3moe", qwen3moe_config, kQwen3MoeNames},
-};
+void append_name(std::string& list, std::string_view name) {
+    list += (list.empty() ? "" : ", ") + std::string(name);
+}
 
 // Far above any model there is, and low enough that products of two of them fit 64 bits.
 constexpr uint32_t kMaxDim = 1U << 20;
@@ -85,22 +92,19 @@ void apply_frequency_factors(const Hyperparameters& p, RopeSpec& rope) {
 ModelConfig config_from_file(const WeightFile& file) {
     const std::string architecture = file.meta_string("general.architecture").value_or("");
     std::string supported;
-    for (const Family& family : kFamilies) {
-        if (family.architecture == architecture) return family.config(file);
-        if (supported.size() >= family.architecture.size() &&
-            supported.compare(supported.size() - family.architecture.size(), std::string::npos,
-                              family.architecture) == 0)
-            continue;  // the same with other names
-        supported += (supported.empty() ? "" : ", ") + std::string(family.architecture);
+    for (const Family* family : kFamilies) {
+        if (family->architecture == architecture) return family->config(file);
+        append_name(supported, family->architecture);
     }
     if (architecture.empty()) {
         throw Error(ErrorKind::model_unusable, file.path(),
                     "does not say its architecture (general.architecture)",
                     "supported: " + supported);
     }
-    throw Error(ErrorKind::model_unusable, file.path(),
-                "uses architecture \"" + architecture + "\", which this engine cannot run",
-                "supported: " + supported);
+    throw Error(
+        ErrorKind::model_unusable, file.path(),
+        "uses architecture \"" + sanitize(architecture) + "\", which this engine cannot run",
+        "supported: " + supported);
 }
 
 void Hyperparameters::reject(std::string_view name, const std::string& value,
@@ -223,9 +227,11 @@ bool has_dense_branch(const WeightFile& file, uint32_t layer) {
 
 const HuggingFaceNames& hugging_face_names(std::string_view model, const std::string& object) {
     std::string supported;
-    for (const Family& family : kFamilies) {
-        if (family.hugging_face.model == model) return family.hugging_face;
-        supported += (supported.empty() ? "" : ", ") + std::string(family.hugging_face.model);
+    for (const Family* family : kFamilies) {
+        for (const HuggingFaceNames& names : family->hugging_face) {
+            if (names.model == model) return names;
+            append_name(supported, names.model);
+        }
     }
     throw Error(ErrorKind::model_unusable, object,
                 "is a " + sanitize(model) + ", which this engine cannot run",

@@ -1,10 +1,11 @@
 // The registry of model families, and what they share in reading a file's metadata.
 //
-// A family is one file (grok.cpp, llama.cpp, qwen.cpp) with a function from metadata to ModelConfig
-// and the names of its tensors in other formats than GGUF, and one line in architecture.cpp.
+// A family is one file (grok.cpp, llama.cpp, qwen.cpp) that defines a Family, and one line in
+// architecture.cpp. docs/hacking.md shows how one is added.
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -18,16 +19,13 @@ namespace core {
 // is not in the registry, and for hyperparameters that are missing or make no sense.
 ModelConfig config_from_file(const WeightFile& file);
 
-// Families. Each is called for the general.architecture of its registry line only.
-ModelConfig grok_config(const WeightFile& file);
-ModelConfig llama_config(const WeightFile& file);
-ModelConfig qwen2_config(const WeightFile& file);
-ModelConfig qwen3_config(const WeightFile& file);
-ModelConfig qwen2moe_config(const WeightFile& file);
-ModelConfig qwen3moe_config(const WeightFile& file);
-
-extern const HuggingFaceNames kGrokNames, kLlamaNames, kMixtralNames;
-extern const HuggingFaceNames kQwen2Names, kQwen3Names, kQwen2MoeNames, kQwen3MoeNames;
+// A family: how its metadata become a ModelConfig, and the names of its tensors in other formats
+// than GGUF. Lives as long as the program.
+struct Family {
+    std::string_view architecture;  // general.architecture
+    ModelConfig (*config)(const WeightFile& file);
+    std::span<const HuggingFaceNames> hugging_face = {};  // model classes that are this family
+};
 
 // The names of a model class of Hugging Face ("Qwen3ForCausalLM"). Throws Error(model_unusable)
 // with `object` for one that is not in the registry.

@@ -100,15 +100,13 @@ LayerSpec layer_spec(const Hyperparameters& p, const ModelConfig& config, const 
     return spec;
 }
 
-}  // namespace
+constexpr HuggingFaceNames kNames[] = {{.model = "Grok1ForCausalLM",
+                                        .architecture = "grok",
+                                        .keys = kKeys,
+                                        .tensors = kTensors,
+                                        .complete = complete}};
 
-const HuggingFaceNames kGrokNames = {.model = "Grok1ForCausalLM",
-                                     .architecture = "grok",
-                                     .keys = kKeys,
-                                     .tensors = kTensors,
-                                     .complete = complete};
-
-ModelConfig grok_config(const WeightFile& file) {
+ModelConfig read_config(const WeightFile& file) {
     const Hyperparameters p(file, "grok");
     ModelConfig config = base_config(p);
     config.embedding_scale = p.number("embedding_scale", kEmbeddingScale);
@@ -122,5 +120,10 @@ ModelConfig grok_config(const WeightFile& file) {
         config.layers[layer] = layer_spec(p, config, keys, layer);
     return config;
 }
+
+}  // namespace
+
+extern const Family kGrok;
+const Family kGrok = {.architecture = "grok", .config = read_config, .hugging_face = kNames};
 
 }  // namespace core

@@ -17,19 +17,22 @@ constexpr HuggingFaceTensor kMixtralTensors[] = {
     {"model.layers.{l}.block_sparse_moe.experts.{e}.w3.weight", "blk.{l}.ffn_up_exps.weight"},
 };
 
-}  // namespace
+constexpr HuggingFaceNames kNames[] = {
+    {.model = "LlamaForCausalLM", .architecture = "llama", .interleaved_heads = true},
+    {.model = "MixtralForCausalLM",
+     .architecture = "llama",
+     .keys = kMixtralKeys,
+     .tensors = kMixtralTensors,
+     .interleaved_heads = true},
+};
 
-const HuggingFaceNames kLlamaNames = {
-    .model = "LlamaForCausalLM", .architecture = "llama", .interleaved_heads = true};
-
-const HuggingFaceNames kMixtralNames = {.model = "MixtralForCausalLM",
-                                        .architecture = "llama",
-                                        .keys = kMixtralKeys,
-                                        .tensors = kMixtralTensors,
-                                        .interleaved_heads = true};
-
-ModelConfig llama_config(const WeightFile& file) {
+ModelConfig config(const WeightFile& file) {
     return plain_config(file, {.architecture = "llama", .rope = RopeStyle::adjacent});
 }
+
+}  // namespace
+
+extern const Family kLlama;
+const Family kLlama = {.architecture = "llama", .config = config, .hugging_face = kNames};
 
 }  // namespace core

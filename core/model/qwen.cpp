@@ -41,25 +41,23 @@ void complete_moe(const WeightFile& source, GgufMetadata& gguf) {
     gguf.set_default("expert_weights_norm", {false});
 }
 
-}  // namespace
+constexpr HuggingFaceNames kQwen2Names[] = {
+    {.model = "Qwen2ForCausalLM", .architecture = "qwen2", .complete = refuse_window}};
 
-const HuggingFaceNames kQwen2Names = {
-    .model = "Qwen2ForCausalLM", .architecture = "qwen2", .complete = refuse_window};
+constexpr HuggingFaceNames kQwen3Names[] = {
+    {.model = "Qwen3ForCausalLM", .architecture = "qwen3", .complete = refuse_window}};
 
-const HuggingFaceNames kQwen3Names = {
-    .model = "Qwen3ForCausalLM", .architecture = "qwen3", .complete = refuse_window};
+constexpr HuggingFaceNames kQwen2MoeNames[] = {{.model = "Qwen2MoeForCausalLM",
+                                                .architecture = "qwen2moe",
+                                                .keys = kMoeKeys,
+                                                .tensors = kMoeTensors,
+                                                .complete = complete_moe}};
 
-const HuggingFaceNames kQwen2MoeNames = {.model = "Qwen2MoeForCausalLM",
-                                         .architecture = "qwen2moe",
-                                         .keys = kMoeKeys,
-                                         .tensors = kMoeTensors,
-                                         .complete = complete_moe};
-
-const HuggingFaceNames kQwen3MoeNames = {.model = "Qwen3MoeForCausalLM",
-                                         .architecture = "qwen3moe",
-                                         .keys = kMoeKeys,
-                                         .tensors = kMoeTensors,
-                                         .complete = complete_moe};
+constexpr HuggingFaceNames kQwen3MoeNames[] = {{.model = "Qwen3MoeForCausalLM",
+                                                .architecture = "qwen3moe",
+                                                .keys = kMoeKeys,
+                                                .tensors = kMoeTensors,
+                                                .complete = complete_moe}};
 
 ModelConfig qwen2_config(const WeightFile& file) {
     return plain_config(file, {.architecture = "qwen2", .qkv_bias = true});
@@ -76,5 +74,13 @@ ModelConfig qwen2moe_config(const WeightFile& file) {
 ModelConfig qwen3moe_config(const WeightFile& file) {
     return plain_config(file, {.architecture = "qwen3moe", .qk_norm = true});
 }
+
+}  // namespace
+
+extern const Family kQwen2, kQwen2Moe, kQwen3, kQwen3Moe;
+const Family kQwen2 = {"qwen2", qwen2_config, kQwen2Names};
+const Family kQwen2Moe = {"qwen2moe", qwen2moe_config, kQwen2MoeNames};
+const Family kQwen3 = {"qwen3", qwen3_config, kQwen3Names};
+const Family kQwen3Moe = {"qwen3moe", qwen3moe_config, kQwen3MoeNames};
 
 }  // namespace core
