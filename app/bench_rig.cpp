@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/model/hugging_face.h"
 
 namespace app {
 namespace {
@@ -38,7 +39,7 @@ core::PagePool make_pages(const core::Model& model, const BenchOptions& options,
 
 BenchRig::BenchRig(const BenchOptions& options, uint64_t tokens, unsigned sequences)
     : kernels(core::select_kernels(options.isa)),
-      file(core::open_weight_file(options.path)),
+      file(core::open_model(options.path)),
       pool(options.threads),
       model(core::Model::load(*file, kernels, pool)),
       pages(make_pages(*model, options, tokens, sequences)),

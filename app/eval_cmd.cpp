@@ -18,6 +18,7 @@
 #include "core/kernels/kernels.h"
 #include "core/kv/page_pool.h"
 #include "core/kv/sequence.h"
+#include "core/model/hugging_face.h"
 #include "core/model/model.h"
 #include "core/text/tokenizer.h"
 
@@ -33,7 +34,7 @@ struct Engine {
     explicit Engine(const EvalEngineOptions& options)
         : kernels(core::select_kernels(options.isa)),
           kv_type(core::kv_type_from_name(options.kv)),
-          file(core::open_weight_file(options.model)),
+          file(core::open_model(options.model)),
           pool(options.threads),
           model(core::Model::load(*file, kernels, pool)) {}
 

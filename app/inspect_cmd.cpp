@@ -13,6 +13,7 @@
 
 #include "core/base/utf8.h"
 #include "core/formats/weight_file.h"
+#include "core/model/hugging_face.h"
 
 namespace app {
 namespace {
@@ -31,10 +32,6 @@ struct Summary {
     uint64_t active = 0;  // used for one token: of stacked experts only the share that is chosen
     std::map<std::string_view, TypeUse> types;
 };
-
-uint64_t byte_size(const core::TensorInfo& tensor) {
-    return tensor.data.size() + tensor.scales.size();
-}
 
 // An untrusted text on one line.
 std::string inline_text(std::string_view text) {
@@ -98,7 +95,7 @@ Summary summarize(const core::WeightFile& file) {
         TypeUse& use = summary.types[core::traits(tensor.type).name];
         ++use.tensors;
         use.elements += elements;
-        use.bytes += byte_size(tensor);
+        use.bytes += tensor.bytes();
     }
     return summary;
 }
@@ -132,7 +129,7 @@ Json tensor_json(const core::TensorInfo& tensor) {
     Json json = {{"name", tensor.name},
                  {"type", core::traits(tensor.type).name},
                  {"shape", tensor.shape},
-                 {"bytes", byte_size(tensor)}};
+                 {"bytes", tensor.bytes()}};
     if (tensor.scale_groups != 0) json["scale_groups"] = tensor.scale_groups;
     return json;
 }
@@ -248,7 +245,7 @@ void print_tensors(const core::WeightFile& file, std::ostream& out) {
         out << "  " << name << std::string(width - core::display_width(name) + 2, ' ') << type
             << std::string(type.size() < 8 ? 8 - type.size() : 1, ' ') << shape_text(tensor.shape);
         if (tensor.scale_groups != 0) out << ", " << tensor.scale_groups << " scales a row";
-        out << ", " << bytes_text(byte_size(tensor)) << '\n';
+        out << ", " << bytes_text(tensor.bytes()) << '\n';
     }
 }
 
@@ -274,7 +271,7 @@ void print(const core::WeightFile& file, bool tensors, std::ostream& out) {
 }  // namespace
 
 int run_inspect(const InspectOptions& options, std::ostream& out) {
-    const auto file = core::open_weight_file(options.path);
+    const auto file = core::open_model(options.path);
     if (options.json) {
         // ASCII only, so that no control character of a file reaches the terminal unescaped.
         out << describe(*file, options.tensors).dump(2, ' ', true, Json::error_handler_t::replace)

@@ -10,6 +10,7 @@
 #include "core/base/error.h"
 #include "core/formats/weight_file.h"
 #include "core/model/architecture.h"
+#include "core/model/hugging_face.h"
 #include "core/model/identity.h"
 
 namespace core {
@@ -111,7 +112,7 @@ std::string model_name(const WeightFile& file) {
 
 ServedModel load_served_model(const chat::LoadModel& request, const LoadEnvironment& environment,
                               chat::ModelReady& ready) {
-    const auto file = open_weight_file(request.path);
+    const auto file = open_model(request.path);
     const ModelConfig config = config_from_file(*file);
     auto tokenizer = load_tokenizer(*file);
     if (!tokenizer)

@@ -4,10 +4,13 @@
 #include <cmath>
 #include <filesystem>
 #include <numbers>
+#include <optional>
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/mapped_file.h"
 #include "core/base/utf8.h"
+#include "core/formats/json_metadata.h"
 #include "core/formats/safetensors.h"
 #include "core/model/architecture.h"
 #include "core/model/hugging_face_file.h"
@@ -119,6 +122,19 @@ const HuggingFaceNames& names_of(const WeightFile& source) {
     return hugging_face_names(models.front(), source.path());
 }
 
+constexpr const char* kTemplateKey = "tokenizer.chat_template";
+
+// How a conversation is written, from tokenizer_config.json.
+std::optional<MetaValue> chat_template(const std::filesystem::path& folder) {
+    const std::filesystem::path path = folder / "tokenizer_config.json";
+    if (!std::filesystem::exists(path)) return std::nullopt;
+    const MappedFile file(path.string());
+    for (const auto& [key, value] : read_json_metadata(file.bytes(), path.string()))
+        if (key == "chat_template" && std::holds_alternative<std::string>(value.value))
+            return value;
+    return std::nullopt;
+}
+
 GgufMetadata translate(const WeightFile& source, const HuggingFaceNames& names) {
     GgufMetadata gguf{std::string(names.architecture)};
     gguf.metadata.emplace_back("general.architecture", MetaValue{std::string(names.architecture)});
@@ -135,6 +151,8 @@ GgufMetadata translate(const WeightFile& source, const HuggingFaceNames& names) 
     copy(kCommonKeys);
     copy(names.keys);
     translate_rope(source, gguf);
+    if (auto text = chat_template(folder))
+        gguf.metadata.emplace_back(kTemplateKey, std::move(*text));
     if (names.complete != nullptr) names.complete(source, gguf);
     return gguf;
 }

@@ -59,10 +59,12 @@ class Tokenizer {
     std::vector<TokenId> encode(std::string_view text, bool specials) const;
 };
 
-// From a GGUF's tokenizer.ggml.* arrays; null when the file says `no_vocab` or has no tokenizer.
-// Throws Error(model_unusable) for a kind that is not supported.
+// From a GGUF's tokenizer.ggml.* arrays, or from what lies beside the weights of a checkpoint
+// (tokenizer.model); null when there is no tokenizer. Throws Error(model_unusable) for a kind that
+// is not supported.
 std::unique_ptr<Tokenizer> load_tokenizer(const WeightFile& file);
-// From a GGUF (vocabulary only is enough) or a SentencePiece model file, told apart by content.
+// From a model (a GGUF of a vocabulary only is enough, a folder) or a SentencePiece model file,
+// told apart by content.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path);
 
 }  // namespace core

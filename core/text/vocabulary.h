@@ -38,6 +38,14 @@ Vocabulary read_sentencepiece_model(std::span<const std::byte> bytes, const std:
 // Reads the arrays of a GGUF whose tokenizer.ggml.model is "llama". Throws Error(model_unusable).
 Vocabulary read_gguf_vocabulary(const WeightFile& file);
 
+// The vocabulary that belongs to a weight file: its own arrays, or what lies beside it (in the
+// folder of a checkpoint or above it). Nothing when there is none. Throws Error(model_unusable) for
+// a kind that is not supported.
+std::optional<Vocabulary> find_vocabulary(const WeightFile& file);
+
+// Reads a SentencePiece model file, see above. Throws Error(model_unusable).
+Vocabulary read_sentencepiece_file(const std::string& path);
+
 // The checks that both readers end with: sizes agree, pieces are distinct non-empty UTF-8, scores
 // are finite, byte pieces are all there or none. Throws Error(model_unusable).
 void check_vocabulary(const Vocabulary& vocabulary, const std::string& object);
