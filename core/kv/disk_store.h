@@ -4,7 +4,7 @@
 // listing one folder, and the modification time of a file is when its page was last used. So
 // several processes share a directory, and it may be removed while they run: every miss is only a
 // page that is read again. Nothing here throws; what fails is logged, and damaged files are
-// removed. One thread at a time (the KV I/O thread; list_pages by anybody).
+// removed. One thread at a time (the KV I/O thread), but where it says otherwise.
 #pragma once
 
 #include <chrono>
@@ -60,10 +60,11 @@ class DiskStore {
     std::vector<FoundPage> find(const PageName& root, const PageName& parent,
                                 std::span<const TokenId> tokens, uint32_t known_rows);
 
-    // Tells the kernel that the page will be read soon.
-    void announce(const FoundPage& page);
-    // False when the page is not there or not sound; then it is gone from the directory.
-    bool read(const FoundPage& page, const PageLayout& layout, std::span<std::byte> memory);
+    // Reads a page into memory and verifies it there. Any thread, several at a time.
+    PageFault read(const FoundPage& page, const PageLayout& layout,
+                   std::span<std::byte> memory) const;
+    // What to do about a page that read() found fault with: logged, and removed if it is there.
+    void reject(const PageAddress& address, PageFault fault);
 
     // Writes the page or, if it is there, marks it as used. False when the disk takes no more.
     bool write(const PageToWrite& page, const PageLayout& layout);
@@ -82,7 +83,6 @@ class DiskStore {
   private:
     std::string path_of(const PageAddress& address) const;
     bool exists(const PageAddress& address) const;
-    void reject(const PageAddress& address, PageFault fault);
     bool touch(const PageToWrite& page) const;
     bool write_new(const PageToWrite& page, const PageLayout& layout);
     int open_temporary(std::string& path);

@@ -6,11 +6,14 @@
 #include <deque>
 #include <utility>
 
+#include "core/kv/run_in_order.h"
+
 namespace core {
 namespace {
 
-// Pages that the kernel is told of before they are read: enough to keep a fast disk busy.
-constexpr size_t kReadAhead = 8;
+// Pages of a restore that are on their way at a time: a disk that has several requests delivers up
+// to twice what it gives to one, and what came is verified meanwhile.
+constexpr unsigned kReaders = 4;
 
 std::span<std::byte> bytes_of(const PageRef& page, const PageLayout& layout) {
     return {page->data, layout.page_bytes()};
@@ -124,15 +127,24 @@ void DiskThread::Worker::read(ReadJob& job) {
     const auto cancelled = [&] {
         return thread_.stopping_.load() || (job.cancel && job.cancel->load());
     };
-    size_t announced = 0;
+    std::vector<PageFault> faults(job.pages.size(), PageFault::missing);
+    const auto read = [&](size_t index) {
+        const PageToRead& page = job.pages[index];
+        faults[index] = store_.read(page.page, job.layout, bytes_of(page.memory, job.layout));
+    };
     size_t done = 0;
-    for (; done < job.pages.size() && !cancelled(); ++done) {
-        for (; announced < job.pages.size() && announced <= done + kReadAhead; ++announced)
-            store_.announce(job.pages[announced].page);
-        PageToRead& page = job.pages[done];
-        if (!store_.read(page.page, job.layout, bytes_of(page.memory, job.layout))) break;
+    const auto hand_over = [&](size_t index) {
+        if (cancelled()) return false;
+        PageToRead& page = job.pages[index];
+        if (faults[index] != PageFault::none) {
+            store_.reject(page.page.address, faults[index]);
+            return false;
+        }
         emit(PageRead{job.id, std::move(page)});
-    }
+        ++done;
+        return true;
+    };
+    run_in_order(job.pages.size(), kReaders, read, hand_over);
     ReadEnded ended{.id = job.id, .unused = {}};
     for (; done < job.pages.size(); ++done)
         ended.unused.push_back(std::move(job.pages[done].memory));

@@ -1,5 +1,6 @@
 #include "core/kv/page_file.h"
 
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -86,6 +87,22 @@ PageFault read_all(int file, std::span<std::byte> bytes, size_t offset) {
         offset += static_cast<size_t>(got);
     }
     return PageFault::none;
+}
+
+// The beginning of a file into one place and what follows into another, by one system call: with
+// direct access each call is a way to the disk and back.
+PageFault read_both(int file, std::span<std::byte> first, std::span<std::byte> second) {
+    std::array<iovec, 2> parts{iovec{.iov_base = first.data(), .iov_len = first.size()},
+                               iovec{.iov_base = second.data(), .iov_len = second.size()}};
+    const ssize_t got = ::preadv(file, parts.data(), static_cast<int>(parts.size()), 0);
+    const size_t begun = got < 0 ? 0 : static_cast<size_t>(got);
+    const auto rest_of = [](std::span<std::byte> part, size_t done) {
+        return part.subspan(std::min(part.size(), done));
+    };
+    const auto rest = rest_of(first, begun);
+    if (const PageFault fault = read_all(file, rest, begun); fault != PageFault::none) return fault;
+    const size_t done = std::max(begun, first.size());
+    return read_all(file, rest_of(second, done - first.size()), done);
 }
 
 std::optional<Hash128> hash_from_hex(std::string_view text) {
@@ -188,9 +205,11 @@ PageFault decode_header(std::span<const std::byte> bytes, PageHeader& header) {
     return PageFault::none;
 }
 
-PageFault read_header(int file, const PageAddress& address, PageHeader& header) {
-    std::array<std::byte, kPageHeaderBytes> bytes{};
-    if (const PageFault fault = read_all(file, bytes, 0); fault != PageFault::none) return fault;
+namespace {
+
+// Holds a header against the place where its file was found.
+PageFault decode_header_of(const PageAddress& address, std::span<const std::byte> bytes,
+                           PageHeader& header) {
     if (const PageFault fault = decode_header(bytes, header); fault != PageFault::none)
         return fault;
     // The name is computed anew: what a header claims is not what its ids are.
@@ -199,18 +218,27 @@ PageFault read_header(int file, const PageAddress& address, PageHeader& header) 
     return own ? PageFault::none : PageFault::foreign;
 }
 
+}  // namespace
+
+PageFault read_header(int file, const PageAddress& address, PageHeader& header) {
+    std::array<std::byte, kPageHeaderBytes> bytes{};
+    if (const PageFault fault = read_all(file, bytes, 0); fault != PageFault::none) return fault;
+    return decode_header_of(address, bytes, header);
+}
+
 PageFault read_page(int file, const PageAddress& address, std::span<const TokenId> ids,
                     const PageLayout& layout, std::span<std::byte> page) {
     MOXIE_CHECK(page.size() == layout.page_bytes());
+    alignas(kPageHeaderBytes) std::array<std::byte, kPageHeaderBytes> bytes;
+    if (const PageFault fault = read_both(file, bytes, page); fault != PageFault::none)
+        return fault;
     PageHeader header;
-    if (const PageFault fault = read_header(file, address, header); fault != PageFault::none)
+    if (const PageFault fault = decode_header_of(address, bytes, header); fault != PageFault::none)
         return fault;
     if (!std::ranges::equal(header.ids, ids) || header.page_bytes != page.size() ||
         header.type != static_cast<uint32_t>(layout.type()) ||
         header.layers != layout.shape().size() || header.shape != shape_of(layout))
         return PageFault::foreign;
-    if (const PageFault fault = read_all(file, page, kPageHeaderBytes); fault != PageFault::none)
-        return fault;
     return hash128(page) == header.checksum ? PageFault::none : PageFault::damaged;
 }
 

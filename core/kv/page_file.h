@@ -66,7 +66,8 @@ PageFault decode_header(std::span<const std::byte> bytes, PageHeader& header);
 PageFault read_header(int file, const PageAddress& address, PageHeader& header);
 
 // Reads a page into `page` and verifies that copy: place, ids, shape, checksum. With anything but
-// `none` the content of `page` is unspecified. REQUIRES: page.size() == layout.page_bytes().
+// `none` the content of `page` is unspecified. With direct access (O_DIRECT) memory and size must
+// be multiples of kPageHeaderBytes. REQUIRES: page.size() == layout.page_bytes().
 PageFault read_page(int file, const PageAddress& address, std::span<const TokenId> ids,
                     const PageLayout& layout, std::span<std::byte> page);
 

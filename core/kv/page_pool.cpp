@@ -120,9 +120,9 @@ struct PagePool::Arena {
     Arena(const Arena&) = delete;
     Arena& operator=(const Arena&) = delete;
 
-    // Adds free pages; false when the system has no memory.
+    // Adds free pages and returns their memory; nothing when the system has none.
     // REQUIRES: allocated < budget_pages.
-    bool grow() {
+    std::span<std::byte> grow() {
         const uint64_t pages =
             std::clamp<uint64_t>(kSlabBytes / page_bytes, 1, budget_pages - allocated);
         const size_t bytes = pages * page_bytes;
@@ -132,14 +132,14 @@ struct PagePool::Arena {
         slabs.reserve(slabs.size() + 1);
         auto* slab =
             static_cast<std::byte*>(std::aligned_alloc(alignment, round_up(bytes, alignment)));
-        if (slab == nullptr) return false;
+        if (slab == nullptr) return {};
         if (alignment == kHugePage)
             (void)madvise(slab, round_up(bytes, alignment), MADV_HUGEPAGE);  // a wish, not a need
         slabs.push_back(slab);
         allocated += pages;
         for (uint64_t page = pages; page-- > 0;)
             free.push_back(slab + page * page_bytes);
-        return true;
+        return {slab, bytes};
     }
 };
 
@@ -164,13 +164,36 @@ PageRef PagePool::allocate() {
 
 PageRef PagePool::try_allocate() {
     Arena& arena = *arena_;
-    if (arena.free.empty() && (arena.allocated == arena.budget_pages || !arena.grow())) return {};
+    if (arena.free.empty() && (arena.allocated == arena.budget_pages || arena.grow().empty()))
+        return {};
     auto page = std::make_unique<Page>(Page{arena.free.back()});
     arena.free.pop_back();
     return {page.release(), [keep = arena_](Page* returned) {
                 keep->free.push_back(returned->data);
                 delete returned;
             }};
+}
+
+// In steps, so that stopping takes no longer than one. The system call leaves what pages hold as it
+// is; kernels before 5.14 do not know it, and the first use of a page costs more there.
+void PagePool::populate(uint64_t bytes) {
+    Arena& arena = *arena_;
+    std::vector<std::span<std::byte>> slabs;
+    for (uint64_t taken = 0; taken < bytes && arena.allocated < arena.budget_pages;) {
+        const auto slab = arena.grow();
+        if (slab.size() < kHugePage) break;
+        slabs.push_back(slab);
+        taken += slab.size();
+    }
+    std::ranges::reverse(slabs);  // the order in which pages are given out
+    populating_ = std::jthread([slabs = std::move(slabs)](const std::stop_token& stop) {
+        for (std::span<std::byte> rest : slabs)
+            for (; !rest.empty() && !stop.stop_requested();) {
+                const auto step = rest.first(std::min(rest.size(), kHugePage));
+                if (::madvise(step.data(), step.size(), MADV_POPULATE_WRITE) != 0) return;
+                rest = rest.subspan(step.size());
+            }
+    });
 }
 
 uint64_t PagePool::pages_in_use() const {

@@ -3,7 +3,7 @@
 // A page holds kPagePositions consecutive positions of all layers, laid out [layer][kv head][K, V]:
 // one head's part of a page is described in core/tensor/kv_block.h.
 // Engine thread only, apart from what forward's pool tasks write into pages of sequences in the
-// pass.
+// pass, and from populate()'s thread, which sees no page.
 #pragma once
 
 #include <cstddef>
@@ -11,6 +11,7 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "core/tensor/kv_block.h"
@@ -78,6 +79,11 @@ class PagePool {
     // The same with a null reference in place of the error.
     PageRef try_allocate();
 
+    // Has the system provide memory for pages of so many bytes now, on a thread of its own, because
+    // memory that is touched for the first time is slower than a disk. A wish: what the budget or
+    // the system does not give comes later or never.
+    void populate(uint64_t bytes);
+
     uint64_t pages_in_use() const;
     uint64_t bytes_in_use() const;
 
@@ -85,6 +91,7 @@ class PagePool {
     struct Arena;  // free list; outlived by no page
     PageLayout layout_;
     std::shared_ptr<Arena> arena_;
+    std::jthread populating_;  // last: it uses the arena's slabs
 };
 
 }  // namespace core

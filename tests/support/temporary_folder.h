@@ -21,11 +21,12 @@ namespace support {
 // In memory where possible; gone with the object.
 class TemporaryFolder {
   public:
-    TemporaryFolder() {
-        const std::filesystem::path memory = "/dev/shm";
-        const bool has_memory = std::filesystem::is_directory(memory);
-        path_ =
-            (has_memory ? memory : std::filesystem::temp_directory_path()) / "moxie-test-XXXXXX";
+    TemporaryFolder()
+        : TemporaryFolder(std::filesystem::is_directory(kMemory)
+                              ? std::filesystem::path(kMemory)
+                              : std::filesystem::temp_directory_path()) {}
+    explicit TemporaryFolder(const std::filesystem::path& parent)
+        : path_(parent / "moxie-test-XXXXXX") {
         if (::mkdtemp(path_.data()) == nullptr) throw std::runtime_error("no temporary folder");
     }
     ~TemporaryFolder() {
@@ -47,6 +48,7 @@ class TemporaryFolder {
     }
 
   private:
+    static constexpr const char* kMemory = "/dev/shm";
     std::string path_;
 };
 

@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -69,6 +70,24 @@ TEST(PagePool, BudgetIsNeverExceededAndReturnedPagesAreUsedAgain) {
     b.reset();
     EXPECT_EQ(pool.pages_in_use(), 1U);
     EXPECT_EQ(pool.allocate()->data, released);
+}
+
+TEST(PagePool, PopulatingChangesNoPageAndTakesNone) {
+    constexpr KvLayerShape kLarge[] = {{.kv_heads = 8, .head_dim = 128}};
+    const PageLayout large(kLarge, KvType::f32);
+    for (int round = 0; round < 3; ++round) {  // it may be anywhere when the pool goes
+        PagePool pool(large, 40 * large.page_bytes());
+        pool.populate(30 * large.page_bytes());
+        EXPECT_EQ(pool.pages_in_use(), 0U);
+        std::vector<PageRef> pages;
+        while (PageRef page = pool.try_allocate()) {
+            std::memset(page->data, static_cast<int>(pages.size()), large.page_bytes());
+            pages.push_back(std::move(page));
+        }
+        EXPECT_EQ(pages.size(), 40U);
+        for (size_t i = 0; i < pages.size(); ++i)
+            EXPECT_EQ(pages[i]->data[large.page_bytes() / 2], static_cast<std::byte>(i));
+    }
 }
 
 TEST(PagePool, PagesMayOutliveThePool) {
