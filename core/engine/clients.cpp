@@ -131,6 +131,8 @@ std::vector<chat::Channel*> Clients::leaving() {
     const std::lock_guard lock(mutex_);
     for (const Client& client : clients_)
         if (client.leaving) result.push_back(client.channel);
+    for (chat::Channel* channel : result)
+        if (std::ranges::find(ready_, channel) == ready_.end()) ready_.push_back(channel);
     return result;
 }
 

@@ -47,8 +47,8 @@ class Clients {
     bool wait(std::optional<std::chrono::milliseconds> limit);
     // Engine thread. Requests in order of arrival per channel.
     std::vector<Arrival> take_arrivals();
-    // Engine thread. Channels that want to be let go: end their requests without emitting, then
-    // call released().
+    // Engine thread. Channels that want to be let go: take_arrivals() gives the last requests of
+    // them (to forget something, say); then end all of theirs without emitting and call released().
     std::vector<chat::Channel*> leaving();
     void released(chat::Channel* channel);
     // Engine thread, last call: nobody waits for it any more.

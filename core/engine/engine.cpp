@@ -54,10 +54,11 @@ struct Engine::Impl {
     }
 
     void run();
-    void pass();
+    template <class Work>
+    void attempt(Work&& work);
     void serve(Arrival& arrival);
     void let_go(chat::Channel* channel);
-    bool busy() const { return scheduler && scheduler->ready(); }
+    bool generating() const { return scheduler && scheduler->ready(); }
     std::optional<std::chrono::milliseconds> patience() const;
     void follow_disk();
     void end_all();
@@ -93,14 +94,15 @@ struct Engine::Impl {
 // One pass at a time, requests in between: nothing waits longer than a pass.
 void Engine::Impl::run() {
     while (clients.wait(patience())) {
-        for (chat::Channel* channel : clients.leaving())
-            let_go(channel);
+        const auto leaving = clients.leaving();
         for (Arrival& arrival : clients.take_arrivals())
             serve(arrival);
-        if (busy() && !awake) awake.emplace(pool);
-        if (scheduler) pass();
+        for (chat::Channel* channel : leaving)
+            let_go(channel);
         follow_disk();
-        if (!busy()) awake.reset();
+        if (generating() && !awake) awake.emplace(pool);
+        if (scheduler) attempt([this] { scheduler->step(); });
+        if (!generating()) awake.reset();
     }
     awake.reset();
     end_all();
@@ -109,15 +111,16 @@ void Engine::Impl::run() {
 
 // While something waits for the disk alone, nobody rings when it is cancelled.
 std::optional<std::chrono::milliseconds> Engine::Impl::patience() const {
-    if (busy()) return std::chrono::milliseconds(0);
+    if (generating() || (kv && kv->ready())) return std::chrono::milliseconds(0);
     const bool waiting = (scheduler && !scheduler->idle()) || (kv && !kv->idle());
     return waiting ? std::optional(kCancelInterval) : std::nullopt;
 }
 
-// The scheduler has taken what there was; without one it belongs to a model that is gone, and the
-// pages that come back end here.
+// Without a scheduler what the disk thread has done was for a model that is gone, and the pages
+// that come back end here.
 void Engine::Impl::follow_disk() {
     if (kv) {
+        attempt([this] { scheduler->follow_disk(); });
         kv->advance();
     } else if (disk) {
         disk->acknowledge();
@@ -131,10 +134,11 @@ void Engine::Impl::end_all() {
     if (scheduler) scheduler->cancel();
 }
 
-// What a pass throws is not the fault of one request: all of them end, the engine goes on.
-void Engine::Impl::pass() {
+// What the scheduler throws is not the fault of one request: all of them end, the engine goes on.
+template <class Work>
+void Engine::Impl::attempt(Work&& work) {
     try {
-        scheduler->step();
+        work();
     } catch (const Error& error) {
         scheduler->fail(error);
     } catch (const std::bad_alloc&) {
@@ -195,7 +199,8 @@ void Engine::Impl::handle(chat::Channel& channel, chat::LoadModel& request) {
          .pool = &pool,
          .progress = progress,
          .reclaimable_bytes = model ? model->weight_bytes + model->pages->bytes_in_use() : 0,
-         .make_room = let_go},
+         .make_room = let_go,
+         .will_restore = disk.has_value()},
         ready);
     let_go();
     model.emplace(std::move(next));

@@ -9,22 +9,42 @@
 
 namespace core {
 
-KvRequests::Lines KvRequests::lines_of(const chat::Kv& request) const {
-    Lines lines;
-    for (const std::vector<chat::Message>& messages : request.lines) {
-        lines.push_back(model_->format.prompt(*model_->tokenizer, messages).ids);
-        for (const TokenId id : lines.back())
-            if (id < 0 || static_cast<uint32_t>(id) >= model_->vocab)
-                throw Error(ErrorKind::usage, "line",
-                            "token " + std::to_string(id) + " is not in the vocabulary");
-    }
-    return lines;
-}
+namespace {
+
+// What rendering may take from a pass; a line of 4,000 tokens takes about as long.
+constexpr auto kRenderTime = std::chrono::milliseconds(5);
+
+}  // namespace
 
 void KvRequests::begin(chat::Channel& channel, chat::Kv request) {
+    running_.push_back({.channel = &channel, .request = std::move(request)});
+}
+
+std::vector<TokenId> KvRequests::render(const std::vector<chat::Message>& messages) const {
+    std::vector<TokenId> line = model_->format.prompt(*model_->tokenizer, messages).ids;
+    for (const TokenId id : line)
+        if (id < 0 || static_cast<uint32_t>(id) >= model_->vocab)
+            throw Error(ErrorKind::usage, "line",
+                        "token " + std::to_string(id) + " is not in the vocabulary");
+    return line;
+}
+
+bool KvRequests::render_until(Clock::time_point end, Running& running) const {
+    const auto& wanted = running.request.lines;
+    while (running.lines.size() < wanted.size()) {
+        running.lines.push_back(render(wanted[running.lines.size()]));
+        if (Clock::now() >= end) break;
+    }
+    return running.lines.size() == wanted.size();
+}
+
+bool KvRequests::ready() const {
+    return std::ranges::any_of(running_, [](const Running& running) { return !running.started; });
+}
+
+void KvRequests::start(Running& running) {
+    running.started = true;
     PrefixStore& store = scheduler_->store();
-    Running running{.channel = &channel, .request = std::move(request), .lines = {}};
-    running.lines = lines_of(running.request);
     const std::string& scope = running.request.scope;
     switch (running.request.action) {
         case chat::KvAction::list:
@@ -37,18 +57,38 @@ void KvRequests::begin(chat::Channel& channel, chat::Kv request) {
         case chat::KvAction::drop: running.chore = store.drop(scope, running.lines); break;
         case chat::KvAction::prefetch: break;
     }
-    if (!advance(running)) running_.push_back(std::move(running));
 }
 
 void KvRequests::advance() {
-    std::erase_if(running_, [this](Running& running) { return advance(running); });
+    const auto end = Clock::now() + kRenderTime;
+    std::erase_if(running_, [&](Running& running) {
+        return attempt(running, [&] { return advance(running, end); });
+    });
 }
 
-bool KvRequests::advance(Running& running) {
-    if (running.request.cancel->load()) {
-        end(running);
+// True when the request has ended, be it by what `step` throws.
+template <class Step>
+bool KvRequests::attempt(const Running& running, Step&& step) {
+    try {
+        return step();
+    } catch (const Error& error) {
+        running.channel->emit(chat::Failed{.id = running.request.id,
+                                           .sentence = error.sentence(),
+                                           .exit_code = static_cast<int>(error.kind())});
         return true;
     }
+}
+
+bool KvRequests::advance(Running& running, Clock::time_point end) {
+    if (running.request.cancel->load()) return abandon(running);
+    if (!running.started) {
+        if (!render_until(end, running)) return false;
+        start(running);
+    }
+    return follow(running);
+}
+
+bool KvRequests::follow(Running& running) {
     if (running.request.action == chat::KvAction::prefetch) return advance_prefetch(running);
     const bool looking = std::ranges::any_of(
         running.looks, [](const auto& look) { return look != nullptr && !look->done; });
@@ -81,11 +121,21 @@ bool KvRequests::advance_prefetch(Running& running) {
 }
 
 void KvRequests::cancel(const chat::Channel* channel) {
-    std::erase_if(running_, [&](const Running& running) {
+    std::erase_if(running_, [&](Running& running) {
         const bool goes = channel == nullptr || running.channel == channel;
-        if (goes) end(running);
-        return goes;
+        return goes && attempt(running, [&] { return abandon(running); });
     });
+}
+
+bool KvRequests::abandon(Running& running) {
+    const chat::KvAction action = running.request.action;
+    const bool changes = action == chat::KvAction::save || action == chat::KvAction::drop;
+    if (changes && !running.started) {
+        render_until(Clock::time_point::max(), running);
+        start(running);
+    }
+    end(running);
+    return true;
 }
 
 void KvRequests::end(const Running& running) const {

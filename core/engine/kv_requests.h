@@ -1,9 +1,12 @@
 // Kv requests on their way: what is kept of a line is in memory, on disk or to be read again, and
-// looking at the disk takes a moment. Engine thread only.
+// looking at the disk takes a moment. So does rendering the lines of many conversations: that is
+// done a few at a time, between passes. Engine thread only.
 //
-// Each request ends in exactly one terminal event: KvListed for `list`, Done for the others.
+// Each request ends in exactly one terminal event: KvListed for `list`, Done for the others, Failed
+// when its lines make no sense.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <list>
 #include <memory>
@@ -22,11 +25,11 @@ class KvRequests {
     KvRequests(const ServedModel& model, Scheduler& scheduler)
         : model_(&model), scheduler_(&scheduler) {}
 
-    // Throws Error when the lines make no sense; then it has emitted nothing.
     void begin(chat::Channel& channel, chat::Kv request);
 
-    // Goes on with what the store has news of, and ends what is cancelled. To be called after the
-    // scheduler has taken what the disk thread has done.
+    // Renders what is to be rendered for a few milliseconds, but one line at least; goes on with
+    // what the store has news of, and ends what is cancelled. To be called after the scheduler has
+    // taken what the disk thread has done.
     void advance();
 
     // Ends the requests of a channel, or all. What is to be written or removed will be all the
@@ -34,13 +37,16 @@ class KvRequests {
     void cancel(const chat::Channel* channel = nullptr);
 
     bool idle() const { return running_.empty(); }
+    // There is more to render: advance() has something to do without news.
+    bool ready() const;
 
   private:
-    using Lines = std::vector<std::vector<TokenId>>;
+    using Clock = std::chrono::steady_clock;
     struct Running {
         chat::Channel* channel = nullptr;
         chat::Kv request;
-        Lines lines;
+        std::vector<std::vector<TokenId>> lines = {};  // the first of request.lines, rendered
+        bool started = false;                          // all are
         // list
         std::vector<std::shared_ptr<DiskLook>> looks = {};  // of the lines
         std::shared_ptr<DiskMeasure> measure = {};
@@ -52,9 +58,16 @@ class KvRequests {
         uint64_t restored = 0;  // tokens, of the lines before
     };
 
-    Lines lines_of(const chat::Kv& request) const;
-    // True when the request has ended.
-    bool advance(Running& running);
+    std::vector<TokenId> render(const std::vector<chat::Message>& messages) const;
+    // True when all lines are rendered; one is, at least.
+    bool render_until(Clock::time_point end, Running& running) const;
+    void start(Running& running);
+    // These return true when the request has ended.
+    bool advance(Running& running, Clock::time_point end);
+    bool follow(Running& running);
+    bool abandon(Running& running);
+    template <class Step>
+    static bool attempt(const Running& running, Step&& step);
     bool advance_prefetch(Running& running);
     void list(const Running& running) const;
     void end(const Running& running) const;

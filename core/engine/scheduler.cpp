@@ -81,12 +81,14 @@ bool Scheduler::ready() const {
            std::ranges::any_of(sessions_, [](const Session& s) { return !s.restoring(); });
 }
 
+void Scheduler::follow_disk() {
+    if (!store_.poll()) return;
+    out_of_pages_ = false;
+    for (Session& session : sessions_)
+        session.follow_restore();
+}
+
 void Scheduler::step() {
-    if (store_.poll()) {
-        out_of_pages_ = false;
-        for (Session& session : sessions_)
-            session.follow_restore();
-    }
     for (Session& session : sessions_)
         if (session.cancelled()) session.cancel();
     remove_ended();

@@ -53,7 +53,9 @@ class Scheduler {
     bool idle() const { return sessions_.empty(); }
     // There is something to run. When neither idle nor ready, sessions wait for the disk.
     bool ready() const;
-    // Takes what the disk thread has done, ends cancelled sessions, then runs one pass if ready.
+    // Takes what the disk thread has done; sessions that waited for it go on.
+    void follow_disk();
+    // Ends cancelled sessions, then runs one pass if ready.
     void step();
     // Cancels the sessions of a channel, or all; terminal events are emitted.
     void cancel(const chat::Channel* channel = nullptr);

@@ -24,6 +24,10 @@ constexpr uint64_t kScratchBytes = uint64_t{64} << 20U;
 // most that is set aside.
 constexpr uint64_t kMostContexts = 4;
 
+// Pages of a conversation from disk should find memory that has been used before; more of it than a
+// disk fills in a second need not be ready.
+constexpr uint64_t kMostPopulated = uint64_t{1} << 30U;
+
 // What a client gets that asks for no number: room for long conversations, and still a cache that
 // is small beside the weights.
 constexpr uint32_t kDefaultContext = 8192;
@@ -130,13 +134,16 @@ ServedModel load_served_model(const chat::LoadModel& request, const LoadEnvironm
     if (environment.make_room && weights + context_bytes(layout, context) + kScratchBytes > beside)
         environment.make_room();
 
-    const Hash128 identity = model_identity(*file, config);  // before the load lets go of the file
-    auto model = Model::load(*file, *environment.kernels, *environment.pool,
-                             {.progress = environment.progress, .cancel = request.cancel.get()});
     const uint64_t one_context = context_bytes(layout, context);
     const uint64_t spare = available - weights - kScratchBytes;
     const uint64_t budget =
         std::clamp(spare / 2, one_context, std::max(one_context, kMostContexts * one_context));
+    auto pages = std::make_unique<PagePool>(layout, budget);
+    if (environment.will_restore) pages->populate(std::min(one_context, kMostPopulated));
+
+    const Hash128 identity = model_identity(*file, config);  // before the load lets go of the file
+    auto model = Model::load(*file, *environment.kernels, *environment.pool,
+                             {.progress = environment.progress, .cancel = request.cancel.get()});
 
     ready.name = model_name(*file);
     ready.family = config.family;
@@ -148,7 +155,6 @@ ServedModel load_served_model(const chat::LoadModel& request, const LoadEnvironm
     const uint64_t held = model->weight_bytes();
     const uint64_t read = model->decode_bytes();
     Model* runner = model.get();
-    auto pages = std::make_unique<PagePool>(layout, budget);
     return {
         .model = std::move(model),
         .tokenizer = std::move(tokenizer),

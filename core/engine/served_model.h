@@ -45,6 +45,8 @@ struct LoadEnvironment {
     // new one does not fit beside it, and after everything that is cheap to check has been checked.
     uint64_t reclaimable_bytes = 0;
     std::function<void()> make_room = {};
+    // There is a disk whose pages will come back: their memory is got ready beside the load.
+    bool will_restore = false;
 };
 
 // Opens, checks against the memory at hand and loads. `ready` gets everything but id and seconds.

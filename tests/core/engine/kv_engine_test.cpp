@@ -265,6 +265,38 @@ TEST_F(KvEngine, RequestsInFlightEndWithTheirChannelAndWithTheModel) {
     EXPECT_GT(turn(messages).restored, 300U);
 }
 
+// A list of all conversations must not hold up the answer to one.
+TEST_F(KvEngine, TheLinesOfALongListAreRenderedBetweenThePassesOfAnAnswer) {
+    chat::Generate answer = ask_for({{.text = "go on"}});
+    answer.max_tokens = 1500;
+    answer.id = client.channel.next_id();
+    client.channel.submit(answer);
+    while (!std::holds_alternative<chat::Delta>(client.next_event())) {
+    }
+    const std::vector<Messages> lines(300, Messages{{.text = long_text}});
+    const auto listed = client.ask<chat::KvListed>(chat::Kv{.lines = lines});
+    EXPECT_EQ(listed.entries.size(), lines.size());
+    EXPECT_GT(client.tokens().size(), 10U);
+    answer.cancel->store(true);
+    client.events_of(answer.id);
+}
+
+TEST_F(KvEngine, WhatIsToBeForgottenIsForgottenEvenIfItsClientLeavesAtOnce) {
+    Messages messages{{.text = long_text}};
+    turn(messages);
+    client.ask<chat::Done>(chat::Kv{.action = chat::KvAction::save});
+    EXPECT_TRUE(on_disk(long_text.substr(0, 20)));
+    support::EngineClient other;
+    engine->attach(other.channel);
+    std::vector<Messages> lines(200, Messages{{.text = long_text + "another"}});
+    lines.push_back(messages);
+    other.channel.submit(
+        chat::Kv{.id = other.channel.next_id(), .action = chat::KvAction::drop, .lines = lines});
+    engine->detach(other.channel);
+    stop();
+    EXPECT_FALSE(on_disk(long_text.substr(0, 20)));
+}
+
 TEST_F(KvEngine, AnotherModelFindsNothingAndTheFirstFindsItsOwnAgain) {
     auto changed = speaking_model();
     changed.tensors.front().data.front() ^= std::byte{1};

@@ -142,6 +142,7 @@ std::vector<Answers> World::ask_together(std::vector<Question> questions) {
         asked_[ids.back()].question = std::move(question);
     }
     while (!scheduler_->idle()) {
+        scheduler_->follow_disk();
         scheduler_->step();
         take_events();
         if (!scheduler_->idle() && !scheduler_->ready()) wait_for_disk();
