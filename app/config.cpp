@@ -35,7 +35,7 @@ std::optional<std::string> text_of_file(const std::string& path) {
         throw core::Error(core::ErrorKind::config, path, "is a folder", "it must be a file");
     std::ifstream in(path, std::ios::binary);
     const int reason = errno;
-    if (!in && reason == ENOENT) return std::nullopt;
+    if (!in && (reason == ENOENT || reason == ENOTDIR)) return std::nullopt;
     if (!in)
         throw core::Error(core::ErrorKind::config, path,
                           "cannot be read: " + std::generic_category().message(reason));

@@ -14,11 +14,14 @@
 #include "app/backend.h"
 #include "app/bench_cmd.h"
 #include "app/chat_app.h"
+#include "app/config_cmd.h"
 #include "app/eval_cmd.h"
 #include "app/inspect_cmd.h"
 #include "app/kv_cmd.h"
+#include "app/models_cmd.h"
 #include "app/oneshot.h"
 #include "app/options.h"
+#include "app/program_log.h"
 #include "app/supervisor.h"
 #include "app/tokenize_cmd.h"
 #include "core/base/error.h"
@@ -27,27 +30,28 @@
 
 namespace {
 
-int fail(const core::Error& error) {
+int fail(const core::Error& error, bool quiet) {
     // Names of files and tensors come from outside.
-    std::fprintf(stderr, "moxie: %s\n", core::sanitize(error.what()).c_str());
+    if (!quiet) std::fprintf(stderr, "moxie: %s\n", core::sanitize(error.what()).c_str());
     return static_cast<int>(error.kind());
 }
 
 // Every Error ends here; the exit status says of what kind it was.
-int run_guarded(const std::function<int()>& body) {
+int run_guarded(const std::function<int()>& body, bool quiet = false) {
     try {
         return body();
     } catch (const core::Error& error) {
-        return fail(error);
+        return fail(error, quiet);
     } catch (const std::bad_alloc&) {
-        return fail({core::ErrorKind::memory, "", "there is not enough memory for this"});
+        return fail({core::ErrorKind::memory, "", "there is not enough memory for this"}, quiet);
     } catch (const std::exception& error) {
-        return fail({core::ErrorKind::internal, "internal error", error.what()});
+        return fail({core::ErrorKind::internal, "internal error", error.what()}, quiet);
     }
 }
 
 int run_chat_process(const app::ChatInvocation& invocation) {
     app::block_chat_signals();
+    const app::ProgramLog log(invocation.config);
     // The store outlives the chat, so that what it was given last is written.
     core::StoreChannel channel;
     std::optional<core::Store> store;
@@ -63,11 +67,34 @@ int run(const app::ChatInvocation& invocation) {
     return invocation.supervised ? app::supervise(body) : body();
 }
 
-int run(app::OneShotInvocation& invocation) {
-    invocation.oneshot.prompt = app::complete_prompt(invocation.oneshot);
+int run_oneshot_process(app::OneShotInvocation& invocation) {
+    app::OneShotOptions& options = invocation.oneshot;
+    options.prompt = app::complete_prompt(options);
     app::block_oneshot_signals();
+    const app::ProgramLog log(invocation.config);
+    core::StoreChannel channel;
+    std::optional<core::Store> store;
+    if (!options.data_folder.empty())
+        store.emplace(core::StoreOptions{.folder = options.data_folder}, channel);
     app::Backend backend(invocation.backend);
-    return app::run_oneshot(invocation.oneshot, backend.channel());
+    return app::run_oneshot(options, backend.channel(), store ? &channel : nullptr);
+}
+
+// With --quiet the status says it all.
+int run(app::OneShotInvocation& invocation) {
+    const bool quiet = invocation.oneshot.quiet;
+    if (!quiet)
+        for (const std::string& warning : invocation.oneshot.warnings)
+            std::fprintf(stderr, "moxie: %s\n", core::sanitize(warning).c_str());
+    return run_guarded([&] { return run_oneshot_process(invocation); }, quiet);
+}
+
+int run(const app::ModelsOptions& options) {
+    return app::run_models(options, std::cout);
+}
+
+int run(const app::ConfigCmdOptions& options) {
+    return app::run_config(options, std::cout);
 }
 
 int run(const app::TokenizeOptions& options) {

@@ -1,4 +1,4 @@
-// The command line: which program is wanted and with what. The only file that uses CLI11.
+// The command line: which program is wanted and with what. Only options*.cpp use CLI11.
 #pragma once
 
 #include <string>
@@ -8,9 +8,12 @@
 #include "app/backend.h"
 #include "app/bench_cmd.h"
 #include "app/chat_app.h"
+#include "app/config.h"
+#include "app/config_cmd.h"
 #include "app/eval_cmd.h"
 #include "app/inspect_cmd.h"
 #include "app/kv_cmd.h"
+#include "app/models_cmd.h"
 #include "app/oneshot.h"
 #include "app/tokenize_cmd.h"
 
@@ -20,6 +23,7 @@ namespace app {
 struct ChatInvocation {
     ChatOptions chat;
     BackendOptions backend;
+    Config config;
     bool supervised = true;
 };
 
@@ -27,6 +31,7 @@ struct ChatInvocation {
 struct OneShotInvocation {
     OneShotOptions oneshot;
     BackendOptions backend;
+    Config config;
 };
 
 // --help and --version.
@@ -34,9 +39,9 @@ struct PrintText {
     std::string text;
 };
 
-using Invocation =
-    std::variant<ChatInvocation, OneShotInvocation, TokenizeOptions, EvalLogitsOptions,
-                 EvalPerplexityOptions, InspectOptions, KvOptions, BenchOptions, PrintText>;
+using Invocation = std::variant<ChatInvocation, OneShotInvocation, TokenizeOptions,
+                                EvalLogitsOptions, EvalPerplexityOptions, InspectOptions, KvOptions,
+                                BenchOptions, ConfigCmdOptions, ModelsOptions, PrintText>;
 
 // What the descriptors of the process are, for choosing between chat and one-shot.
 struct Terminals {
@@ -47,11 +52,5 @@ struct Terminals {
 // Reads the command line, argv[0] left out. Throws core::Error(usage) with a hint at --help, and
 // core::Error(model_not_found) when no model is given and none is bundled.
 Invocation parse_command_line(const std::vector<std::string>& arguments, Terminals terminals);
-
-// The model that is used when nobody chooses one: $MOXIE_MODEL, else the first *.gguf by name in
-// the folders given. Empty: there is none.
-std::string find_default_model(const std::vector<std::string>& folders);
-// models/ of the source tree, and ../models and ../share/moxie beside the executable.
-std::vector<std::string> model_folders();
 
 }  // namespace app

@@ -74,8 +74,7 @@ SamplingValues sampling_values(const SamplingChoice& choice) {
     for (const Parameter& parameter : parameters())
         values[std::string(parameter.name)] = value_of(choice.sampling, parameter);
     if (!choice.fixed_seed) values[std::string(kSeed)] = "random";
-    values[std::string(kMaxTokens)] =
-        choice.max_tokens == 0 ? "-1" : std::to_string(choice.max_tokens);
+    if (choice.max_tokens != 0) values[std::string(kMaxTokens)] = std::to_string(choice.max_tokens);
     return values;
 }
 

@@ -45,7 +45,7 @@ void check_sampling_value(std::string_view name, std::string_view value);
 SamplingValues sampling_of_config(const Config& config);
 // What flags say.
 SamplingValues sampling_of_flags(const Config& config);
-// All parameters of a set.
+// All parameters of a set; max_tokens only where there is a limit.
 SamplingValues sampling_values(const SamplingChoice& choice);
 
 class SamplingLayers {

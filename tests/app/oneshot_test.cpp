@@ -91,10 +91,13 @@ TEST_F(OneShotTest, JsonIsOneObjectOfAKnownShape) {
     EXPECT_EQ(run.status, 0);
     EXPECT_EQ(std::ranges::count(run.out, '\n'), 1);
     const auto object = nlohmann::json::parse(run.out);
-    EXPECT_EQ(object.size(), 5U);
+    EXPECT_EQ(object.size(), 6U);
     EXPECT_EQ(object["text"], "a b \u00e9\n");
     EXPECT_EQ(object["finish_reason"], "stop");
     EXPECT_EQ(object["seed"], 5);
+    EXPECT_EQ(object["params"]["temperature"], 0.8);
+    EXPECT_EQ(object["params"]["top_k"], 40);
+    EXPECT_TRUE(object["params"]["max_tokens"].is_null());
     EXPECT_EQ(object["usage"], nlohmann::json({{"prompt_tokens", 10},
                                                {"reused_tokens", 4},
                                                {"recomputed_tokens", 6},

@@ -19,10 +19,12 @@ constexpr Terminals kTerminal{.standard_input = true, .standard_output = true};
 class OptionsTest : public testing::Test {
   protected:
     OptionsTest() {
+        ::setenv("XDG_CONFIG_HOME", "/config", 1);
         ::setenv("XDG_DATA_HOME", "/data", 1);
         ::setenv("XDG_CACHE_HOME", "/cache", 1);
     }
     ~OptionsTest() override {
+        ::unsetenv("XDG_CONFIG_HOME");
         ::unsetenv("XDG_DATA_HOME");
         ::unsetenv("XDG_CACHE_HOME");
     }
@@ -30,6 +32,11 @@ class OptionsTest : public testing::Test {
     static ChatInvocation chat(std::vector<std::string> arguments) {
         arguments.insert(arguments.begin(), {"--backend", "mock:script.toml"});
         return std::get<ChatInvocation>(parse_command_line(arguments, kTerminal));
+    }
+
+    static OneShotInvocation once(std::vector<std::string> arguments) {
+        arguments.insert(arguments.begin(), {"--backend", "mock:script.toml"});
+        return std::get<OneShotInvocation>(parse_command_line(arguments, kTerminal));
     }
 
     static void expect_refused(std::vector<std::string> arguments, const std::string& text) {
@@ -56,7 +63,7 @@ TEST_F(OptionsTest, ContinueOpensTheLastConversationAndResumeThatOfItsId) {
     EXPECT_EQ(chat({"-r", "3f2a"}).chat.resume, "3f2a");
     expect_refused({"-c", "-r", "3f2a"}, "use one of them");
     expect_refused({"-c", "--temporary"}, "use one of them");
-    expect_refused({"-c", "a prompt"}, "is for the chat");
+    EXPECT_EQ(once({"-c", "a prompt"}).oneshot.resume, "");
 }
 
 TEST_F(OptionsTest, PagesOfChatsAreKeptInTheCacheUpToTwentyGigabytes) {
@@ -70,12 +77,52 @@ TEST_F(OptionsTest, PagesOfChatsAreKeptInTheCacheUpToTwentyGigabytes) {
 }
 
 TEST_F(OptionsTest, AnswersOnStandardOutputLeaveNoPages) {
-    const auto once = [](std::vector<std::string> arguments) {
-        arguments.insert(arguments.begin(), {"--backend", "mock:script.toml", "prompt"});
-        return std::get<OneShotInvocation>(parse_command_line(arguments, kTerminal));
-    };
-    EXPECT_EQ(once({}).backend.kv_directory, "");
-    EXPECT_EQ(once({"--kv-dir", "/named"}).backend.kv_directory, "/named");
+    EXPECT_EQ(once({"prompt"}).backend.kv_directory, "");
+    EXPECT_EQ(once({"--kv-dir", "/named", "prompt"}).backend.kv_directory, "/named");
+    EXPECT_EQ(once({"--save", "prompt"}).backend.kv_directory, "/cache/moxie/kv");
+}
+
+TEST_F(OptionsTest, AOneShotAnswerIsSavedOnlyWhenAskedOrContinued) {
+    EXPECT_FALSE(once({"prompt"}).oneshot.save);
+    EXPECT_EQ(once({"prompt"}).oneshot.data_folder, "");
+    EXPECT_TRUE(once({"--save", "prompt"}).oneshot.save);
+    EXPECT_TRUE(once({"-c", "prompt"}).oneshot.save);
+    EXPECT_FALSE(once({"-c", "--no-save", "prompt"}).oneshot.save);
+    EXPECT_EQ(once({"-c", "--no-save", "prompt"}).oneshot.data_folder, "/data/moxie");
+    expect_refused({"--save", "--temporary", "prompt"}, "use one of them");
+    expect_refused({"--save"}, "is for a prompt");
+}
+
+TEST_F(OptionsTest, FlagsAndVariablesAreLayersOfTheConfiguration) {
+    ::setenv("MOXIE_MODEL_THREADS", "3", 1);
+    ::setenv("MOXIE_SAMPLING_TEMPERATURE", "0.1", 1);
+    ::setenv("MOXIE_SAMPLING_TOP_K", "9", 1);
+    ::setenv("MOXIE_KV_PERSIST", "false", 1);
+    const ChatInvocation given = chat({"--temperature", "0.5"});
+    EXPECT_EQ(given.backend.threads, 3U);
+    EXPECT_EQ(given.backend.kv_directory, "");
+    EXPECT_FLOAT_EQ(given.chat.sampling.temperature, 0.5F);
+    EXPECT_EQ(given.chat.sampling.top_k, 9);
+    EXPECT_EQ(given.config.setting("sampling.temperature").origin, "--temperature");
+    EXPECT_EQ(given.config.setting("sampling.top_k").origin, "MOXIE_SAMPLING_TOP_K");
+    EXPECT_EQ(chat({"--threads", "2"}).backend.threads, 2U);
+    for (const char* name : {"MOXIE_MODEL_THREADS", "MOXIE_SAMPLING_TEMPERATURE",
+                             "MOXIE_SAMPLING_TOP_K", "MOXIE_KV_PERSIST"})
+        ::unsetenv(name);
+}
+
+TEST_F(OptionsTest, ContextIsTheEnginesChoiceUnlessSomebodyMadeIt) {
+    EXPECT_EQ(chat({}).chat.context, 0U);
+    EXPECT_EQ(chat({"--ctx", "4096"}).chat.context, 4096U);
+}
+
+TEST_F(OptionsTest, TheChatNeedsATerminal) {
+    try {
+        parse_command_line({"--backend", "mock:script.toml", "--tui"}, {});
+        FAIL();
+    } catch (const core::Error& error) {
+        EXPECT_EQ(error.kind(), core::ErrorKind::terminal);
+    }
 }
 
 TEST_F(OptionsTest, AModelKeepsItsNameFromWhereverTheChatIsOpenedAgain) {

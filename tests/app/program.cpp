@@ -13,6 +13,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/temporary_folder.h"
+
 namespace app {
 namespace {
 
@@ -40,6 +42,15 @@ struct Pipe {
         fd = -1;
     }
 };
+
+// Nothing of the person who runs the tests is read or written.
+void set_environment(const ProgramInput& input, const std::string& shared) {
+    const std::string& home = input.home.empty() ? shared : input.home;
+    for (const char* kind : {"CONFIG", "DATA", "STATE", "CACHE"})
+        ::setenv(("XDG_" + std::string(kind) + "_HOME").c_str(), (home + "/" + kind).c_str(), 1);
+    for (const auto& [name, value] : input.environment)
+        ::setenv(name.c_str(), value.c_str(), 1);
+}
 
 [[noreturn]] void become_program(const std::vector<std::string>& arguments, const Pipe& in,
                                  const Pipe& out, const Pipe& err) {
@@ -70,8 +81,12 @@ ProgramRun run_program(const ProgramInput& input) {
     Pipe in;
     Pipe out;
     Pipe err;
+    static const support::TemporaryFolder home;
     const pid_t child = ::fork();
-    if (child == 0) become_program(input.arguments, in, out, err);
+    if (child == 0) {
+        set_environment(input, home.path());
+        become_program(input.arguments, in, out, err);
+    }
     in.close_read();
     out.close_write();
     err.close_write();

@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace app {
@@ -20,6 +21,9 @@ struct ProgramInput {
     // Sent once, when standard output has begun with this text.
     std::string signal_after = {};
     int signal = SIGINT;
+    // Of the four XDG directories; empty: one that all runs of this process share. Set beside them.
+    std::string home = {};
+    std::vector<std::pair<std::string, std::string>> environment = {};
     // Standard output is closed by its reader once it has begun with this text.
     std::string close_after = {};
 };

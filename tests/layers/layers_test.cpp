@@ -57,7 +57,7 @@ const std::map<std::string, Strings> kFences = {
     {"httplib.h", {"app/serve/", "core/engine/remote."}},
     {"md4c.h", {"ui/markdown."}},
     {"torch/", {"app/train/", "tests/train/"}},
-    {"CLI/", {"app/options."}},
+    {"CLI/", {"app/options"}},
     {"spdlog/", {"core/base/log."}},
     {"utf8proc.h", {"core/base/utf8."}},
     {"xxhash.h", {"core/base/hash."}},
