@@ -2,10 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <charconv>
+#include <filesystem>
 #include <system_error>
 #include <utility>
 
@@ -19,6 +22,7 @@ namespace {
 using gguf::ValueType;
 
 constexpr size_t kBufferBytes = 1 << 20;
+constexpr std::string_view kPartialMark = ".partial-";
 
 template <class T>
 constexpr ValueType kValueType = [] {
@@ -56,12 +60,32 @@ uint64_t align(uint64_t size) {
 // A name beside `path` that no other writer uses, in this process or another.
 std::string partial_name(const std::string& path) {
     static std::atomic<uint32_t> serial{0};
-    return path + ".partial-" + std::to_string(::getpid()) + "-" + std::to_string(serial++);
+    return path + std::string(kPartialMark) + std::to_string(::getpid()) + "-" +
+           std::to_string(serial++);
+}
+
+// What writers of this file left behind that were killed: parts with the number of a process that
+// is no more. They may be as large as the file.
+void remove_abandoned(const std::string& path) {
+    namespace fs = std::filesystem;
+    const fs::path whole = fs::absolute(path).lexically_normal();
+    const std::string prefix = whole.filename().string() + std::string(kPartialMark);
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(whole.parent_path(), error)) {
+        const std::string name = entry.path().filename().string();
+        if (!name.starts_with(prefix)) continue;
+        int process = 0;
+        const char* digits = name.c_str() + prefix.size();
+        const auto parsed = std::from_chars(digits, name.c_str() + name.size(), process);
+        if (parsed.ec != std::errc{} || process <= 0) continue;
+        if (::kill(process, 0) != 0 && errno == ESRCH) fs::remove(entry.path(), error);
+    }
 }
 
 }  // namespace
 
 GgufWriter::GgufWriter(std::string path) : path_(std::move(path)), partial_(partial_name(path_)) {
+    remove_abandoned(path_);
     file_ = ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (file_ < 0) fail_disk("cannot be created");
     buffer_.reserve(kBufferBytes);
@@ -220,7 +244,7 @@ void GgufWriter::append_floats(std::span<const float> rows) {
     const Entry& entry = entries_[current_];
     const uint64_t cols = entry.shape[0];
     if (rows.size() % cols != 0) fail("tensor " + entry.name + " is given a part of a row");
-    if (entry.scale_groups == 0 && !has_row_codec(entry.type))
+    if (entry.scale_groups == 0 && !can_quantize(entry.type))
         fail("tensor " + entry.name + " has a type that floats are not converted to");
     const size_t index = current_;
     row_.resize(row_bytes(entry.type, cols));

@@ -76,8 +76,9 @@ void (*matmul_kernel(const Kernels& kernels, DType type))(const PanelProduct&) {
         case DType::i8c: return kernels.matmul_i8c;
         default: break;
     }
-    MOXIE_CHECK(!"type without a kernel");
-    return nullptr;
+    const size_t index = quant_index(type);
+    MOXIE_CHECK(index < kQuantTypeCount);
+    return kernels.matmul_quants[index];
 }
 
 const Kernels& select_kernels(std::string_view isa) {

@@ -12,6 +12,7 @@
 
 #include "core/tensor/dtype.h"
 #include "core/tensor/matrix.h"
+#include "core/tensor/panel_layout.h"
 
 namespace core {
 
@@ -23,6 +24,7 @@ struct ActivationView {
     const float* floats = nullptr;   // [tokens, cols]
     uint32_t tokens = 0;
     uint32_t cols = 0;
+    const int32_t* half_sums = nullptr;  // [tokens, cols / 32]: sum of the block's first 16 values
 };
 
 // Consecutive panels (16 output rows each) times tokens [token_begin, token_end) of x.
@@ -58,6 +60,7 @@ struct Kernels {
     void (*matmul_q8_0)(const PanelProduct&) = nullptr;
     void (*matmul_q4_0)(const PanelProduct&) = nullptr;
     void (*matmul_i8c)(const PanelProduct&) = nullptr;
+    void (*matmul_quants[kQuantTypeCount])(const PanelProduct&) = {};  // by quant_index()
 
     // For the probes of core/ops/probe.h: reads memory as fast as it comes and returns a checksum;
     // runs `rounds` of the tier's best int8 multiply-adds and returns how many operations that was.

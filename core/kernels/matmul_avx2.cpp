@@ -17,42 +17,7 @@
 namespace core {
 namespace {
 
-constexpr int kHalves = 2;  // registers per panel
-constexpr uint32_t kHalfRows = 8;
-
-__m256i load_bytes(const std::byte* from) {
-    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
-}
-
-__m256i broadcast_four(const int8_t* from) {
-    int32_t four = 0;
-    __builtin_memcpy(&four, from, sizeof(four));
-    return _mm256_set1_epi32(four);
-}
-
-// ---- Element formats: how 8 values in storage type become floats.
-
-struct F32Format {
-    static constexpr size_t kBytes = 4;
-    static __m256 load(const std::byte* from) {
-        return _mm256_loadu_ps(reinterpret_cast<const float*>(from));
-    }
-};
-
-struct F16Format {
-    static constexpr size_t kBytes = 2;
-    static __m256 load(const std::byte* from) {
-        return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
-    }
-};
-
-struct Bf16Format {
-    static constexpr size_t kBytes = 2;
-    static __m256 load(const std::byte* from) {
-        const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
-        return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
-    }
-};
+#include "core/kernels/matmul_avx2_tiles.h"
 
 // ---- Block formats: the exact integer dot of 8 rows x 32 columns with one token.
 
@@ -117,54 +82,14 @@ struct NibblesFormat {
     }
 };
 
-// ---- Tiles: one panel times `Tokens` tokens
+// ---- Products
 
-struct TileJob {
-    const PanelProduct* product;
-    const std::byte* panel;
-    uint32_t row;
-    uint32_t token;
+struct F32Format {
+    static constexpr size_t kBytes = 4;
+    static __m256 load(const std::byte* from) {
+        return _mm256_loadu_ps(reinterpret_cast<const float*>(from));
+    }
 };
-
-template <int Tokens>
-using Accumulators = __m256[kHalves][Tokens];
-
-// Zero, or where the sums stand when earlier columns are done.
-template <int Tokens>
-[[gnu::always_inline]] inline void start(const TileJob& job, Accumulators<Tokens>& acc) {
-    const PanelProduct& product = *job.product;
-    const uint32_t left = product.rows - job.row;
-    const float* y = product.y + job.token * product.y_stride + job.row;
-#pragma GCC unroll 4
-    for (int t = 0; t < Tokens; ++t, y += product.y_stride) {
-        acc[0][t] = _mm256_setzero_ps();
-        acc[1][t] = _mm256_setzero_ps();
-        if (product.col_begin == 0) continue;
-        float lanes[kPanelRows] = {};
-        __builtin_memcpy(lanes, y, (left < kPanelRows ? left : kPanelRows) * sizeof(float));
-        acc[0][t] = _mm256_loadu_ps(lanes);
-        acc[1][t] = _mm256_loadu_ps(lanes + kHalfRows);
-    }
-}
-
-template <int Tokens>
-[[gnu::always_inline]] inline void store(const TileJob& job, Accumulators<Tokens>& acc) {
-    const PanelProduct& product = *job.product;
-    const uint32_t left = product.rows - job.row;
-    float* y = product.y + job.token * product.y_stride + job.row;
-#pragma GCC unroll 4
-    for (int t = 0; t < Tokens; ++t, y += product.y_stride) {
-        if (left >= kPanelRows) {
-            _mm256_storeu_ps(y, acc[0][t]);
-            _mm256_storeu_ps(y + kHalfRows, acc[1][t]);
-            continue;
-        }
-        float lanes[kPanelRows];
-        _mm256_storeu_ps(lanes, acc[0][t]);
-        _mm256_storeu_ps(lanes + kHalfRows, acc[1][t]);
-        __builtin_memcpy(y, lanes, left * sizeof(float));
-    }
-}
 
 template <class Format>
 struct BlockProduct {
@@ -277,32 +202,6 @@ struct FloatProduct {
     }
 };
 
-// ---- From a product to its tiles
-
-template <class Product, int Tokens>
-void last_tile(const TileJob& job, uint32_t tokens) {
-    if (tokens == static_cast<uint32_t>(Tokens)) {
-        Product::template tile<Tokens>(job);
-    } else if constexpr (Tokens > 1) {
-        last_tile<Product, Tokens - 1>(job, tokens);
-    }
-}
-
-template <class Product>
-void matmul(const PanelProduct& product) {
-    constexpr int kTokens = Product::kTokens;
-    TileJob job{&product, product.panels, 0, 0};
-    for (; job.row < product.rows; job.row += kPanelRows, job.panel += product.panel_bytes) {
-        job.token = product.token_begin;
-        for (; job.token + kTokens <= product.token_end; job.token += kTokens) {
-            Product::template tile<kTokens>(job);
-        }
-        if (job.token < product.token_end) {
-            last_tile<Product, kTokens - 1>(job, product.token_end - job.token);
-        }
-    }
-}
-
 // ---- Activations
 
 float largest_magnitude(const __m256 (&x)[4]) {
@@ -404,6 +303,7 @@ void apply_avx2(Kernels& kernels) {
     kernels.matmul_q8_0 = matmul<BlockProduct<BytesFormat>>;
     kernels.matmul_q4_0 = matmul<BlockProduct<NibblesFormat>>;
     kernels.matmul_i8c = matmul<GroupProduct>;
+    apply_quants_avx2(kernels);
     kernels.read_memory = read_memory;
     kernels.int8_work = int8_work;
 }

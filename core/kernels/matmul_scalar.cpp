@@ -3,6 +3,8 @@
 // Accumulation order is that of docs/architecture.md, "Numbers". std::fma is the hardware
 // instruction where the C library finds one, and exact in any case.
 
+#include "core/kernels/matmul_scalar.h"
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -14,25 +16,11 @@
 namespace core {
 namespace {
 
-using Lanes = std::array<float, kPanelRows>;
-using IntLanes = std::array<int32_t, kPanelRows>;
-
-template <float (*Convert)(uint16_t)>
-Lanes load_half(const std::byte* from) {
-    Lanes lanes;
-    for (size_t r = 0; r < kPanelRows; ++r) {
-        uint16_t bits = 0;
-        std::memcpy(&bits, from + 2 * r, sizeof(bits));
-        lanes[r] = Convert(bits);
-    }
-    return lanes;
-}
-
-Lanes load_float(const std::byte* from) {
-    Lanes lanes;
-    std::memcpy(lanes.data(), from, sizeof(lanes));
-    return lanes;
-}
+using scalar::for_each_output;
+using scalar::IntLanes;
+using scalar::Lanes;
+using scalar::load_float;
+using scalar::load_half;
 
 void quantize(const float* x, uint32_t n, int8_t* values, float* scales, int32_t* sums) {
     for (uint32_t block = 0; block < n / kBlockCols; ++block, x += kBlockCols) {
@@ -78,22 +66,6 @@ IntLanes dot_nibbles(const std::byte* weights, const int8_t* x, int32_t x_sum) {
         }
     }
     return sum;
-}
-
-// Calls product(panel, token, sums) for every panel and token, `sums` being where they stand.
-template <class Product>
-void for_each_output(const PanelProduct& job, Product product) {
-    for (uint32_t row = 0; row < job.rows; row += kPanelRows) {
-        const std::byte* panel = job.panels + job.panel_bytes * (row / kPanelRows);
-        const uint32_t stored = std::min(kPanelRows, job.rows - row);
-        for (uint32_t token = job.token_begin; token < job.token_end; ++token) {
-            float* y = job.y + token * job.y_stride + row;
-            Lanes sums{};
-            if (job.col_begin != 0) std::copy_n(y, stored, sums.begin());
-            product(panel, token, sums);
-            std::copy_n(sums.begin(), stored, y);
-        }
-    }
 }
 
 template <size_t BlockBytes, IntLanes (*Dot)(const std::byte*, const int8_t*, int32_t)>
@@ -179,6 +151,7 @@ void apply_scalar(Kernels& kernels) {
     kernels.matmul_q8_0 = matmul_blocks<kByteBlock, dot_bytes>;
     kernels.matmul_q4_0 = matmul_blocks<kNibbleBlock, dot_nibbles>;
     kernels.matmul_i8c = matmul_i8c;
+    apply_quants_scalar(kernels);
     kernels.read_memory = read_memory;
     kernels.int8_work = int8_work;
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "core/kernels/kernels.h"
+#include "core/tensor/blocks.h"
 
 namespace core {
 
@@ -39,11 +40,50 @@ constexpr size_t values_of_group_block(size_t block, size_t group_blocks) {
 inline constexpr int32_t kQ8Offset = 128;
 inline constexpr int32_t kQ4Offset = 8;
 
+// Codes of the types of panel_layout.h as a product of unsigned weights takes them: level + offset.
+struct CodeTable {
+    uint8_t values[16];
+};
+constexpr bool has_table(DType type) {
+    return type == DType::iq4_nl || type == DType::iq4_xs || type == DType::mxfp4;
+}
+constexpr int32_t unsigned_offset(DType type) {
+    switch (type) {
+        case DType::iq4_nl:
+        case DType::iq4_xs: return 128;
+        case DType::mxfp4: return 12;
+        case DType::q5_0: return 16;
+        case DType::q3_k: return 4;
+        case DType::q6_k: return 32;
+        default: return 0;
+    }
+}
+constexpr CodeTable code_table(DType type, int32_t offset) {
+    CodeTable table{};
+    for (size_t i = 0; i < 16; ++i) {
+        const int32_t level = type == DType::mxfp4 ? kMxfp4Levels[i] : kIq4Levels[i];
+        table.values[i] = static_cast<uint8_t>(level + offset);
+    }
+    return table;
+}
+template <DType Type>
+inline constexpr CodeTable kUnsignedTable = code_table(Type, unsigned_offset(Type));
+template <DType Type>
+inline constexpr CodeTable kSignedTable = code_table(Type, 0);  // bytes of int8
+
+// Sum of columns [0, 16) or [16, 32) of a block of activations.
+inline int32_t half_sum(const ActivationView& x, size_t block, int half) {
+    return half == 0 ? x.half_sums[block] : x.sums[block] - x.half_sums[block];
+}
+
 // Each overwrites the functions that its tier does better. The first fills the whole table.
 void apply_scalar(Kernels& kernels);
+void apply_quants_scalar(Kernels& kernels);
 #if defined(__x86_64__)
 void apply_avx2(Kernels& kernels);
+void apply_quants_avx2(Kernels& kernels);
 void apply_avx512vnni(Kernels& kernels);
+void apply_quants_avx512vnni(Kernels& kernels);
 #endif
 
 }  // namespace core

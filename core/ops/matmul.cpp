@@ -123,6 +123,13 @@ void run_task(const Kernels& kernels, const Grid& grid, size_t task) {
     }
 }
 
+int32_t sum_of_half(const int8_t* values) {
+    int32_t sum = 0;
+    for (size_t i = 0; i < 16; ++i)
+        sum += values[i];
+    return sum;
+}
+
 }  // namespace
 
 void Activations::resize(DType weight_type, uint32_t tokens, uint32_t cols) {
@@ -135,8 +142,9 @@ void Activations::resize(DType weight_type, uint32_t tokens, uint32_t cols) {
     const size_t blocks = elements / kBlock;
     scales_at_ = quantized_ ? round_up(elements, kCacheLine) : 0;
     sums_at_ = scales_at_ + round_up(blocks * sizeof(float), kCacheLine);
+    half_sums_at_ = sums_at_ + round_up(blocks * sizeof(int32_t), kCacheLine);
     const size_t bytes =
-        quantized_ ? sums_at_ + blocks * sizeof(int32_t) : elements * sizeof(float);
+        quantized_ ? half_sums_at_ + blocks * sizeof(int32_t) : elements * sizeof(float);
     if (bytes <= capacity_) return;
     storage_ = allocate_weights(bytes);  // huge pages serve activations as well
     capacity_ = bytes;
@@ -149,9 +157,12 @@ void Activations::assign_row(const Kernels& kernels, uint32_t token, const float
         std::memcpy(base + first * sizeof(float), x, cols_ * sizeof(float));
         return;
     }
-    kernels.quantize(x, cols_, reinterpret_cast<int8_t*>(base) + first,
-                     reinterpret_cast<float*>(base + scales_at_) + first / kBlock,
+    auto* const values = reinterpret_cast<int8_t*>(base) + first;
+    kernels.quantize(x, cols_, values, reinterpret_cast<float*>(base + scales_at_) + first / kBlock,
                      reinterpret_cast<int32_t*>(base + sums_at_) + first / kBlock);
+    auto* const half_sums = reinterpret_cast<int32_t*>(base + half_sums_at_) + first / kBlock;
+    for (uint32_t block = 0; block < cols_ / kBlock; ++block)
+        half_sums[block] = sum_of_half(values + size_t{block} * kBlock);
 }
 
 void Activations::assign(const Kernels& kernels, DType weight_type, const float* x, size_t stride,
@@ -171,7 +182,8 @@ ActivationView Activations::view() const {
             .scales = reinterpret_cast<const float*>(base + scales_at_),
             .sums = reinterpret_cast<const int32_t*>(base + sums_at_),
             .tokens = tokens_,
-            .cols = cols_};
+            .cols = cols_,
+            .half_sums = reinterpret_cast<const int32_t*>(base + half_sums_at_)};
 }
 
 void matmul(const Kernels& kernels, Pool& pool, std::span<const MatmulJob> jobs,

@@ -47,6 +47,7 @@ class Activations {
     bool quantized_ = false;
     size_t scales_at_ = 0;  // byte offsets in storage_
     size_t sums_at_ = 0;
+    size_t half_sums_at_ = 0;
     size_t capacity_ = 0;
     std::shared_ptr<std::byte> storage_;  // 64-byte aligned
 };

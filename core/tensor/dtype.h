@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
 
 namespace core {
@@ -58,6 +59,9 @@ struct DTypeTraits {
 
 // Traits of a type; REQUIRES: a value of the enumeration.
 const DTypeTraits& traits(DType type);
+
+// Sorted by number.
+std::span<const DTypeTraits> all_types();
 
 // The type with this GGUF number or name, or nothing when it is unknown.
 std::optional<DType> dtype_from_gguf(uint32_t number);

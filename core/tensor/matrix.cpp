@@ -14,7 +14,9 @@
 
 #include "core/base/error.h"
 #include "core/base/half.h"
+#include "core/tensor/block_parts.h"
 #include "core/tensor/blocks.h"
+#include "core/tensor/panel_layout.h"
 
 namespace core {
 namespace {
@@ -96,19 +98,68 @@ void pack_i8c(const PanelSource& rows, const PanelSource& scales, uint32_t cols,
     }
 }
 
+// Codes of one row in 32 columns, to the planes of a block. REQUIRES: zeroed memory.
+void pack_codes(const PanelLayout& layout, const uint8_t* codes, uint32_t row, std::byte* out) {
+    const auto put = [&](size_t at, uint32_t byte) {
+        out[at] = static_cast<std::byte>(static_cast<uint8_t>(byte));
+    };
+    const uint32_t low_bits = layout.nibbles ? 4 : 0;
+    if (layout.nibbles) {
+        for (uint32_t i = 0; i < kBlock / 2; ++i)
+            put(i / 4 * kCacheLine + row * 4 + i % 4,
+                (codes[i] & 15U) | (codes[i + kBlock / 2] & 15U) << 4);
+    }
+    for (uint32_t at = 0; layout.pairs && at < 8; ++at) {
+        uint32_t byte = 0;
+        for (uint32_t i = 0; i < 4; ++i)
+            byte |= ((codes[at / 4 * 16 + 4 * i + at % 4] >> low_bits) & 3U) << (2 * i);
+        put(layout.pairs_at() + at / 4 * kCacheLine + row * 4 + at % 4, byte);
+    }
+    const uint32_t bit = low_bits + (layout.pairs ? 2 : 0);
+    for (uint32_t j = 0; layout.bits && j < 4; ++j) {
+        uint32_t byte = 0;
+        for (uint32_t g = 0; g < 8; ++g)
+            byte |= ((codes[4 * g + j] >> bit) & 1U) << g;
+        put(layout.bits_at() + row * 4 + j, byte);
+    }
+}
+
+// Every type of panel_layout.h.
+void pack_quantized(DType type, const PanelSource& rows, uint32_t cols, std::byte* out) {
+    const QuantLayout& quant = *quant_layout(type);
+    const PanelLayout layout = panel_layout(type);
+    const size_t block_bytes = traits(type).bytes;
+    BlockParts parts;
+    for (uint32_t unit = 0; unit < cols / layout.block; ++unit) {
+        const size_t first = size_t{unit} * layout.block / kBlock;
+        for (uint32_t r = 0; r < kPanelRows; ++r) {
+            if (rows[r] == nullptr) continue;
+            quant.take_apart(rows[r] + unit * block_bytes, parts);
+            std::memcpy(out + layout.scales(first) + r * kHalf, &parts.scale, kHalf);
+            if (layout.has_minimum)
+                std::memcpy(out + layout.minimums(first) + r * kHalf, &parts.minimum, kHalf);
+            for (size_t s = 0; layout.block != kBlock && s < layout.subs(); ++s) {
+                out[layout.factors(first, s) + r] = static_cast<std::byte>(parts.factors[s]);
+                if (layout.has_minimum)
+                    out[layout.sub_minimums(first, s) + r] =
+                        static_cast<std::byte>(parts.minimums[s]);
+            }
+            for (uint32_t b = 0; b < layout.block / kBlock; ++b)
+                pack_codes(layout, parts.codes.data() + size_t{b} * kBlock, r,
+                           out + layout.codes(first + b));
+        }
+    }
+}
+
+bool is_panel_quantized(DType type) {
+    return quant_index(type) < kQuantTypeCount;
+}
+
 // Bytes of one row in storage blocks.
 size_t source_row_bytes(DType type, uint32_t cols) {
-    switch (type) {
-        case DType::f32: return size_t{cols} * sizeof(float);
-        case DType::f16:
-        case DType::bf16: return size_t{cols} * kHalf;
-        case DType::q8_0: return size_t{cols} / kBlock * sizeof(BlockQ8);
-        case DType::q4_0: return size_t{cols} / kBlock * sizeof(BlockQ4);
-        case DType::i8c: return cols;
-        default: break;
-    }
-    MOXIE_CHECK(!"type without a packed form");
-    return 0;
+    const DTypeTraits& of = traits(type);
+    MOXIE_CHECK(of.computable);
+    return size_t{cols} / of.block * of.bytes;
 }
 
 PanelSource rows_of_panel(std::span<const std::byte> data, size_t row_bytes, uint32_t first,
@@ -149,6 +200,7 @@ std::shared_ptr<std::byte> allocate_weights(size_t bytes) {
 }
 
 size_t packed_panel_bytes(DType type, uint32_t cols, uint32_t scale_groups) {
+    if (is_panel_quantized(type)) return panel_layout(type).panel_bytes(cols);
     const size_t values = source_row_bytes(type, cols) * kPanelRows;
     if (type == DType::i8c) return values + kCacheLine * scale_groups;
     if ((type == DType::q8_0 || type == DType::q4_0) && cols / kBlock % 2 == 1) {
@@ -162,9 +214,7 @@ namespace {
 // The shape of what a source packs to; REQUIRES as MatrixBuilder.
 size_t checked_bytes(const MatrixSource& source) {
     MOXIE_CHECK(source.data.size() == source_row_bytes(source.type, source.cols) * source.rows);
-    if (source.type == DType::q8_0 || source.type == DType::q4_0) {
-        MOXIE_CHECK(source.cols % kBlock == 0);
-    }
+    MOXIE_CHECK(source.cols % traits(source.type).block == 0);
     if (source.type == DType::i8c) {
         MOXIE_CHECK(source.scale_groups > 0 &&
                     source.cols % (size_t{source.scale_groups} * kBlock) == 0);
@@ -221,11 +271,13 @@ void MatrixBuilder::pack(uint32_t begin, uint32_t end) {
             case DType::bf16: pack_elements<kHalf>(rows, cols, out); break;
             case DType::q8_0: pack_q8_0(rows, cols, out); break;
             case DType::q4_0: pack_q4_0(rows, cols, out); break;
-            default:
+            case DType::i8c:
                 pack_i8c(rows,
                          rows_of_panel(source_.scales, kHalf * source_.scale_groups, p * kPanelRows,
                                        source_.rows),
                          cols, source_.scale_groups, out);
+                break;
+            default: pack_quantized(source_.type, rows, cols, out);
         }
     }
 }
@@ -265,6 +317,49 @@ static void unpack_nibbles(const std::byte* block, uint32_t row, float scale, fl
     }
 }
 
+static uint8_t unpack_code(const PanelLayout& layout, const std::byte* codes, uint32_t row,
+                           uint32_t col) {
+    const uint32_t lane = row * 4 + col % 4;
+    const auto byte = [&](size_t at) { return std::to_integer<uint32_t>(codes[at + lane]); };
+    uint32_t code = 0;
+    uint32_t width = 0;
+    if (layout.nibbles) {
+        code = byte(col % 16 / 4 * kCacheLine) >> (col < kBlock / 2 ? 0 : 4) & 15U;
+        width = 4;
+    }
+    if (layout.pairs) {
+        const uint32_t pair =
+            byte(layout.pairs_at() + col / 16 * kCacheLine) >> (2 * (col % 16 / 4)) & 3U;
+        code |= pair << width;
+        width += 2;
+    }
+    if (layout.bits) code |= (byte(layout.bits_at()) >> (col / 4) & 1U) << width;
+    return static_cast<uint8_t>(code);
+}
+
+static void unpack_quantized(const Matrix& matrix, const std::byte* panel, uint32_t r, float* out) {
+    const QuantLayout& quant = *quant_layout(matrix.type());
+    const PanelLayout layout = panel_layout(matrix.type());
+    BlockParts parts;
+    for (uint32_t unit = 0; unit < matrix.cols() / layout.block; ++unit) {
+        const size_t first = size_t{unit} * layout.block / kBlock;
+        parts.scale = element<uint16_t>(panel + layout.scales(first), r);
+        if (layout.has_minimum)
+            parts.minimum = element<uint16_t>(panel + layout.minimums(first), r);
+        parts.factors[0] = 1;
+        parts.minimums[0] = 1;
+        for (size_t s = 0; layout.block != kBlock && s < layout.subs(); ++s) {
+            parts.factors[s] = element<int8_t>(panel + layout.factors(first, s), r);
+            if (layout.has_minimum)
+                parts.minimums[s] = element<uint8_t>(panel + layout.sub_minimums(first, s), r);
+        }
+        for (uint32_t c = 0; c < layout.block; ++c)
+            parts.codes[c] =
+                unpack_code(layout, panel + layout.codes(first + c / kBlock), r, c % kBlock);
+        values_of_parts(quant, parts, {out + size_t{unit} * layout.block, layout.block});
+    }
+}
+
 void unpack_row(const Matrix& matrix, uint32_t row, float* out) {
     const std::byte* panel = matrix.panel(row / kPanelRows);
     const uint32_t r = row % kPanelRows;
@@ -295,9 +390,9 @@ void unpack_row(const Matrix& matrix, uint32_t row, float* out) {
             }
             return;
         }
-        default: break;
+        case DType::i8c: break;
+        default: unpack_quantized(matrix, panel, r, out); return;
     }
-    MOXIE_CHECK(matrix.type() == DType::i8c);
     const uint32_t group_cols = cols / matrix.scale_groups();
     const size_t group_bytes = size_t{group_cols} * kPanelRows + kCacheLine;
     for (uint32_t c = 0; c < cols; c += kBlock) {

@@ -46,6 +46,8 @@ struct MatrixSource {
 // column 4g + j in its low nibble and column 16 + 4g + j in its high nibble (w + 8).
 //
 // I8C: per column group, the bytes as in Q8_0, then a line with the group's 16 bf16 scales.
+//
+// The other quantized types: panel_layout.h.
 class Matrix {
   public:
     Matrix() = default;

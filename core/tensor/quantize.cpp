@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 
 #include "core/base/error.h"
 #include "core/base/half.h"
+#include "core/tensor/block_parts.h"
 #include "core/tensor/blocks.h"
+#include "core/tensor/quantize_k.h"
 
 namespace core {
 namespace {
@@ -31,59 +34,109 @@ int truncate(float value, int low, int high) {
     return static_cast<int>(value);
 }
 
-BlockQ8 quantize_block_q8(std::span<const float, kBlock> values) {
-    const float scale = std::fabs(extreme(values)) / 127.0f;
+// ---- Blocks of 32, with the rounding of ggml's reference quantizers
+
+using Values = std::span<const float>;
+
+void set_scale(BlockParts& parts, float scale, float minimum = 0.0F) {
+    parts.scale = f32_to_f16(scale);
+    parts.minimum = f32_to_f16(minimum);
+}
+
+void encode_q8_0(Values values, BlockParts& parts) {
+    const float scale = std::fabs(extreme(values)) / 127.0F;
     const float factor = inverse(scale);
-    BlockQ8 block = {.scale = f32_to_f16(scale), .quants = {}};
+    set_scale(parts, scale);
     for (size_t i = 0; i < kBlock; ++i)
-        block.quants[i] = static_cast<int8_t>(truncate(std::round(values[i] * factor), -127, 127));
-    return block;
+        parts.codes[i] =
+            static_cast<uint8_t>(truncate(std::round(values[i] * factor), -127, 127) + 128);
 }
 
-BlockQ4 quantize_block_q4(std::span<const float, kBlock> values) {
-    // The value of largest magnitude becomes exactly -8, so that the one level that has no
-    // counterpart is used.
-    const float scale = extreme(values) / -8.0f;
+// The value of largest magnitude becomes exactly -2^(bits - 1), so that the one level that has no
+// counterpart is used.
+template <int Bits>
+void encode_symmetric(Values values, BlockParts& parts) {
+    constexpr auto kHalf = static_cast<float>(1 << (Bits - 1));
+    const float scale = extreme(values) / -kHalf;
     const float factor = inverse(scale);
-    const auto nibble = [&](size_t i) {
-        return static_cast<uint8_t>(truncate(values[i] * factor + 8.5f, 0, 15));
-    };
-    BlockQ4 block = {.scale = f32_to_f16(scale), .quants = {}};
-    for (size_t i = 0; i < kBlock / 2; ++i)
-        block.quants[i] = static_cast<uint8_t>(nibble(i) | (nibble(i + kBlock / 2) << 4));
-    return block;
-}
-
-void dequantize_block(const BlockQ8& block, std::span<float, kBlock> values) {
-    const float scale = f16_to_f32(block.scale);
+    set_scale(parts, scale);
     for (size_t i = 0; i < kBlock; ++i)
-        values[i] = scale * static_cast<float>(block.quants[i]);
+        parts.codes[i] =
+            static_cast<uint8_t>(truncate(values[i] * factor + (kHalf + 0.5F), 0, (1 << Bits) - 1));
 }
 
-void dequantize_block(const BlockQ4& block, std::span<float, kBlock> values) {
-    const float scale = f16_to_f32(block.scale);
-    for (size_t i = 0; i < kBlock / 2; ++i) {
-        values[i] = scale * static_cast<float>((block.quants[i] & 15) - 8);
-        values[i + kBlock / 2] = scale * static_cast<float>((block.quants[i] >> 4) - 8);
+template <int Bits>
+void encode_with_minimum(Values values, BlockParts& parts) {
+    constexpr int kMost = (1 << Bits) - 1;
+    const auto [low, high] = std::ranges::minmax(values);
+    const float scale = (high - low) / static_cast<float>(kMost);
+    const float factor = inverse(scale);
+    set_scale(parts, scale, -low);
+    for (size_t i = 0; i < kBlock; ++i)
+        parts.codes[i] =
+            static_cast<uint8_t>(truncate((values[i] - low) * factor + 0.5F, 0, kMost));
+}
+
+// The nearest level of the table, for the scale that sends the extreme to the largest one.
+void encode_iq4_nl(Values values, BlockParts& parts) {
+    const float scale = extreme(values) / static_cast<float>(kIq4Levels[0]);
+    const float factor = inverse(scale);
+    set_scale(parts, scale);
+    for (size_t i = 0; i < kBlock; ++i) {
+        const float wanted = values[i] * factor;
+        size_t code = 0;
+        while (code + 1 < std::size(kIq4Levels) &&
+               wanted > static_cast<float>(kIq4Levels[code] + kIq4Levels[code + 1]) / 2)
+            ++code;
+        parts.codes[i] = static_cast<uint8_t>(code);
     }
 }
 
-// memcpy throughout: blocks of a file have no alignment that C++ knows of.
-template <class Block, class Encode>
-void encode_blocks(std::span<const float> row, std::byte* out, Encode encode) {
-    for (size_t i = 0; i < row.size(); i += kBlock) {
-        const Block block = encode(row.subspan(i).first<kBlock>());
-        std::memcpy(out + i / kBlock * sizeof block, &block, sizeof block);
+struct Encoder {
+    DType type;
+    void (*encode)(Values values, BlockParts& parts);
+};
+
+constexpr Encoder kEncoders[] = {
+    {DType::q8_0, encode_q8_0},
+    {DType::q4_0, encode_symmetric<4>},
+    {DType::q4_1, encode_with_minimum<4>},
+    {DType::q5_0, encode_symmetric<5>},
+    {DType::q5_1, encode_with_minimum<5>},
+    {DType::iq4_nl, encode_iq4_nl},
+    {DType::q4_k, encode_q4_k},
+    {DType::q5_k, encode_q5_k},
+    {DType::q6_k, encode_q6_k},
+};
+
+const Encoder* encoder_of(DType type) {
+    const auto* found = std::ranges::find(kEncoders, type, &Encoder::type);
+    return found == std::end(kEncoders) ? nullptr : found;
+}
+
+void encode_blocks(DType type, std::span<const float> row, std::byte* out) {
+    const QuantLayout& layout = *quant_layout(type);
+    const Encoder& encoder = *encoder_of(type);
+    const uint32_t bytes = traits(type).bytes;
+    for (size_t i = 0; i < row.size(); i += layout.block, out += bytes) {
+        BlockParts parts;
+        encoder.encode(row.subspan(i, layout.block), parts);
+        layout.put_together(parts, out);
     }
 }
 
-template <class Block>
-void decode_blocks(const std::byte* blocks, std::span<float> row) {
-    for (size_t i = 0; i < row.size(); i += kBlock) {
-        Block block{};
-        std::memcpy(&block, blocks + i / kBlock * sizeof block, sizeof block);
-        dequantize_block(block, row.subspan(i).first<kBlock>());
+void decode_blocks(DType type, const std::byte* blocks, std::span<float> row) {
+    const QuantLayout& layout = *quant_layout(type);
+    const uint32_t bytes = traits(type).bytes;
+    BlockParts parts;
+    for (size_t i = 0; i < row.size(); i += layout.block, blocks += bytes) {
+        layout.take_apart(blocks, parts);
+        values_of_parts(layout, parts, row.subspan(i, layout.block));
     }
+}
+
+bool is_float(DType type) {
+    return type == DType::f32 || type == DType::f16 || type == DType::bf16;
 }
 
 template <class Encode>
@@ -111,32 +164,33 @@ size_t row_bytes(DType type, uint64_t cols) {
     return cols / of.block * of.bytes;
 }
 
-bool has_row_codec(DType type) {
-    return type == DType::f32 || type == DType::f16 || type == DType::bf16 || type == DType::q8_0 ||
-           type == DType::q4_0;
+bool can_quantize(DType type) {
+    return is_float(type) || encoder_of(type) != nullptr;
+}
+
+bool can_dequantize(DType type) {
+    return is_float(type) || quant_layout(type) != nullptr;
 }
 
 void quantize_row(DType type, std::span<const float> row, std::span<std::byte> out) {
-    MOXIE_CHECK(has_row_codec(type) && out.size() == row_bytes(type, row.size()));
+    MOXIE_CHECK(can_quantize(type) && out.size() == row_bytes(type, row.size()));
     if (row.empty()) return;
     switch (type) {
         case DType::f32: std::memcpy(out.data(), row.data(), out.size()); break;
         case DType::f16: encode_halves(row, out.data(), f32_to_f16); break;
         case DType::bf16: encode_halves(row, out.data(), f32_to_bf16); break;
-        case DType::q8_0: encode_blocks<BlockQ8>(row, out.data(), quantize_block_q8); break;
-        default: encode_blocks<BlockQ4>(row, out.data(), quantize_block_q4); break;
+        default: encode_blocks(type, row, out.data()); break;
     }
 }
 
 void dequantize_row(DType type, std::span<const std::byte> blocks, std::span<float> row) {
-    MOXIE_CHECK(has_row_codec(type) && blocks.size() == row_bytes(type, row.size()));
+    MOXIE_CHECK(can_dequantize(type) && blocks.size() == row_bytes(type, row.size()));
     if (row.empty()) return;
     switch (type) {
         case DType::f32: std::memcpy(row.data(), blocks.data(), blocks.size()); break;
         case DType::f16: decode_halves(blocks.data(), row, f16_to_f32); break;
         case DType::bf16: decode_halves(blocks.data(), row, bf16_to_f32); break;
-        case DType::q8_0: decode_blocks<BlockQ8>(blocks.data(), row); break;
-        default: decode_blocks<BlockQ4>(blocks.data(), row); break;
+        default: decode_blocks(type, blocks.data(), row); break;
     }
 }
 

@@ -1,8 +1,8 @@
 // Reference conversion between float rows and storage blocks.
 //
-// The rounding is that of ggml's reference quantizers (quantize_row_q8_0_ref, _q4_0_ref), so that a
-// file of ours equals one made by the tools of the field, bit by bit. Plain code: the kernels never
-// call it, writers and tests do.
+// The rounding of blocks of 32 is that of ggml's reference quantizers (quantize_row_q8_0_ref and
+// its like), so that a file of ours equals one made by the tools of the field, bit by bit; for the
+// K-quants see quantize_k.h. Plain code: the kernels never call it, writers and tests do.
 #pragma once
 
 #include <cstddef>
@@ -16,15 +16,17 @@ namespace core {
 // Bytes of a row of `cols` elements. REQUIRES: cols is a multiple of the type's block.
 size_t row_bytes(DType type, uint64_t cols);
 
-// True for the types that quantize_row and dequantize_row know: F32, F16, BF16, Q8_0, Q4_0.
-bool has_row_codec(DType type);
+// Types that floats are converted to (F32, F16, BF16 and the quantized ones that moxie writes), and
+// types that are converted to floats (those and Q2_K, Q3_K, IQ4_XS, MXFP4).
+bool can_quantize(DType type);
+bool can_dequantize(DType type);
 
-// Converts one row. Values must be finite and, for Q8_0 and Q4_0, below 127 (8) times the largest
-// half; others are stored as something, not as themselves.
-// REQUIRES: has_row_codec(type); out.size() == row_bytes(type, row.size()).
+// Converts one row. Values must be finite, and below the largest half times the largest level of
+// the type; others are stored as something, not as themselves.
+// REQUIRES: can_quantize(type); out.size() == row_bytes(type, row.size()).
 void quantize_row(DType type, std::span<const float> row, std::span<std::byte> out);
 
-// REQUIRES: has_row_codec(type); blocks.size() == row_bytes(type, row.size()).
+// REQUIRES: can_dequantize(type); blocks.size() == row_bytes(type, row.size()).
 void dequantize_row(DType type, std::span<const std::byte> blocks, std::span<float> row);
 
 // One row of I8C: groups = scales.size() runs of row.size() / groups columns, each with

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstddef>
 #include <cstring>
+#include <numeric>
 #include <random>
 #include <span>
 #include <string>
@@ -13,13 +15,18 @@
 #include <gtest/gtest.h>
 
 #include "core/kernels/kernels.h"
+#include "core/tensor/blocks.h"
 #include "core/tensor/matrix.h"
+#include "core/tensor/panel_layout.h"
+#include "core/tensor/quantize.h"
 
 namespace core {
 namespace {
 
-constexpr DType kTypes[] = {DType::f32,  DType::f16,  DType::bf16,
-                            DType::q8_0, DType::q4_0, DType::i8c};
+constexpr DType kTypes[] = {DType::f32,    DType::f16,  DType::bf16, DType::q8_0, DType::q4_0,
+                            DType::i8c,    DType::q4_1, DType::q5_0, DType::q5_1, DType::q2_k,
+                            DType::q3_k,   DType::q4_k, DType::q5_k, DType::q6_k, DType::iq4_nl,
+                            DType::iq4_xs, DType::mxfp4};
 
 bool is_float(DType type) {
     return type == DType::f32 || type == DType::f16 || type == DType::bf16;
@@ -104,6 +111,46 @@ void append_i8c_row(Generator& random, RandomWeights& weights, uint32_t cols, ui
     }
 }
 
+// Where the halves of a block lie that would make it huge or not a number; -1: there is none.
+struct Halves {
+    int scale;
+    int minimum;
+};
+
+Halves halves_of(DType type) {
+    switch (type) {
+        case DType::q4_1:
+        case DType::q5_1:
+        case DType::q4_k:
+        case DType::q5_k: return {0, 2};
+        case DType::q2_k: return {offsetof(BlockQ2K, scale), offsetof(BlockQ2K, minimum)};
+        case DType::q3_k: return {offsetof(BlockQ3K, scale), -1};
+        case DType::q6_k: return {offsetof(BlockQ6K, scale), -1};
+        case DType::mxfp4: return {-1, -1};
+        default: return {0, -1};
+    }
+}
+
+// A block of random bits with moderate scales; what it means is the reference's word, which is held
+// against golden values elsewhere.
+void append_random_block(Generator& random, DType type, RandomWeights& weights) {
+    std::vector<std::byte> block(traits(type).bytes);
+    const bool extreme = random.bits() % 8 == 0;
+    for (std::byte& byte : block)
+        byte = static_cast<std::byte>(extreme ? 0xff : random.bits());
+    const Halves at = halves_of(type);
+    for (const int offset : {at.scale, at.minimum}) {
+        if (offset < 0) continue;
+        const uint16_t bits = random.half(DType::f16).first;
+        std::memcpy(&block[static_cast<size_t>(offset)], &bits, sizeof bits);
+    }
+    if (type == DType::mxfp4) block[0] = static_cast<std::byte>(120 + random.bits() % 12);
+    std::vector<float> values(traits(type).block);
+    dequantize_row(type, block, values);
+    weights.data.insert(weights.data.end(), block.begin(), block.end());
+    weights.meaning.insert(weights.meaning.end(), values.begin(), values.end());
+}
+
 RandomWeights random_weights(DType type, uint32_t rows, uint32_t cols, uint32_t groups,
                              uint32_t seed) {
     Generator random(seed);
@@ -115,6 +162,10 @@ RandomWeights random_weights(DType type, uint32_t rows, uint32_t cols, uint32_t 
         }
         for (uint32_t i = 0; type == DType::q4_0 && i < cols / 32; ++i) {
             append_q4_block(random, weights);
+        }
+        if (quant_index(type) < kQuantTypeCount) {
+            for (uint32_t i = 0; i < cols / traits(type).block; ++i)
+                append_random_block(random, type, weights);
         }
         for (uint32_t i = 0; is_float(type) && i < cols; ++i) {
             if (type == DType::f32) {
@@ -142,11 +193,13 @@ struct RandomActivations {
     std::vector<int8_t> values;
     std::vector<float> scales;
     std::vector<int32_t> sums;
+    std::vector<int32_t> half_sums = {};
     uint32_t tokens;
     uint32_t cols;
 
     ActivationView view() const {
-        return {values.data(), scales.data(), sums.data(), floats.data(), tokens, cols};
+        return {values.data(), scales.data(), sums.data(),     floats.data(),
+                tokens,        cols,          half_sums.data()};
     }
     // What the kernels for this type see, as a double.
     double seen(bool quantized, size_t token, size_t col) const {
@@ -172,6 +225,9 @@ RandomActivations random_activations(uint32_t tokens, uint32_t cols, uint32_t se
     if (cols % 32 == 0) {
         all_kernels()[0]->quantize(x.floats.data(), static_cast<uint32_t>(count), x.values.data(),
                                    x.scales.data(), x.sums.data());
+        for (size_t block = 0; block < count / 32; ++block)
+            x.half_sums.push_back(
+                std::accumulate(&x.values[block * 32], &x.values[block * 32 + 16], 0));
     }
     return x;
 }
@@ -224,6 +280,12 @@ std::vector<Size> sizes_of(DType type) {
     for (uint32_t cols : {1U, 7U, 24U, 33U}) {
         if (is_float(type)) sizes.push_back({37, cols, 19, 0});
     }
+    // Of types with long blocks fewer sizes, each as many blocks as the others have.
+    if (traits(type).block == kSuperBlock) {
+        std::erase_if(sizes, [](const Size& size) { return (size.rows + size.tokens) % 3 != 0; });
+        for (Size& size : sizes)
+            size.cols = (size.cols + 255) / 256 * 256;
+    }
     return sizes;
 }
 
@@ -245,9 +307,10 @@ TEST_P(MatmulOfType, HasTheSameBitsInEveryTier) {
 }
 
 TEST_P(MatmulOfType, GivesATokenTheSameBitsInAnyCompany) {
-    const auto weights = random_weights(GetParam(), 45, 96, 1, 7);
+    const uint32_t company = std::max(96U, traits(GetParam()).block);
+    const auto weights = random_weights(GetParam(), 45, company, 1, 7);
     const Matrix packed = pack(weights.source);
-    const auto x = random_activations(23, 96, 8);
+    const auto x = random_activations(23, company, 8);
     for (const Kernels* kernels : all_kernels()) {
         const auto whole = product(*kernels, packed, x, 0, 23);
         for (uint32_t begin = 0; begin < 23; ++begin) {
@@ -265,9 +328,10 @@ TEST_P(MatmulOfType, GivesATokenTheSameBitsInAnyCompany) {
 }
 
 TEST_P(MatmulOfType, TakenInSlicesOfColumnsHasTheSameBits) {
-    const auto weights = random_weights(GetParam(), 45, 384, 4, 11);
+    const uint32_t cols = traits(GetParam()).block == kSuperBlock ? 512 : 384;
+    const auto weights = random_weights(GetParam(), 45, cols, 4, 11);
     const Matrix packed = pack(weights.source);
-    const auto x = random_activations(9, 384, 12);
+    const auto x = random_activations(9, cols, 12);
     for (const Kernels* kernels : all_kernels()) {
         const auto whole = product(*kernels, packed, x, 0, 9);
         for (uint32_t slice : {96U, 192U, 288U}) {
@@ -289,11 +353,17 @@ TEST_P(MatmulOfType, AgreesWithDequantizedWeightsInDoublePrecision) {
         for (size_t r = 0; r < kRows; ++r) {
             double sum = 0;
             double magnitude = 0;
+            double largest = 0;
+            double inputs = 0;
             for (size_t k = 0; k < kCols; ++k) {
                 const double term = weights.meaning[r * kCols + k] * x.seen(!is_float(type), t, k);
                 sum += term;
                 magnitude += std::abs(term);
+                largest = std::max(largest, std::abs(weights.meaning[r * kCols + k]));
+                inputs += std::abs(x.seen(!is_float(type), t, k));
             }
+            // Minimums are subtracted from sums that may be larger than what is left.
+            if (quant_index(type) < kQuantTypeCount) magnitude = 2 * largest * inputs;
             // Each float rounding is 2^-24 of a partial sum, which never exceeds the magnitude:
             // one per block (quantized, and one for the scales) or per column.
             const double roundings = is_float(type) ? kCols : 3.0 * kCols / 32;
@@ -303,15 +373,26 @@ TEST_P(MatmulOfType, AgreesWithDequantizedWeightsInDoublePrecision) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, MatmulOfType, testing::ValuesIn(kTypes), [](const auto& param_info) {
-    switch (param_info.param) {
-        case DType::f32: return "F32";
-        case DType::f16: return "F16";
-        case DType::bf16: return "BF16";
-        case DType::q8_0: return "Q8_0";
-        case DType::q4_0: return "Q4_0";
-        default: return "I8C";
-    }
+    return std::string(traits(param_info.param).name);
 });
+
+// Products with these scales are subnormal or zero; none is flushed in one tier only.
+TEST(Matmul, TheSmallestScalesOfMxfp4HaveTheSameBitsInEveryTier) {
+    Generator random(3);
+    RandomWeights weights;
+    for (uint32_t i = 0; i < 16 * 8; ++i) {
+        append(weights.data, static_cast<uint8_t>(i % 6));
+        for (int byte = 0; byte < 16; ++byte)
+            append(weights.data, static_cast<uint8_t>(random.bits()));
+    }
+    const Matrix packed =
+        pack({.type = DType::mxfp4, .rows = 16, .cols = 256, .data = weights.data});
+    const auto x = random_activations(3, 256, 4);
+    const auto expected = product(*all_kernels()[0], packed, x, 0, 3);
+    EXPECT_TRUE(std::ranges::any_of(expected, [](float y) { return y != 0 && y > kUntouched; }));
+    for (const Kernels* kernels : all_kernels())
+        EXPECT_TRUE(same_bits(product(*kernels, packed, x, 0, 3), expected)) << kernels->name;
+}
 
 // The f16 conversion is where tiers could differ: subnormals, infinities, NaN with payload.
 TEST(Matmul, ConvertsEveryF16PatternAlike) {
@@ -321,8 +402,13 @@ TEST(Matmul, ConvertsEveryF16PatternAlike) {
     }
     for (DType type : {DType::f16, DType::bf16}) {
         const Matrix packed = pack({.type = type, .rows = 0x10000, .cols = 1, .data = data});
-        RandomActivations x{
-            .floats = {1.0F}, .values = {}, .scales = {}, .sums = {}, .tokens = 1, .cols = 1};
+        RandomActivations x{.floats = {1.0F},
+                            .values = {},
+                            .scales = {},
+                            .sums = {},
+                            .half_sums = {},
+                            .tokens = 1,
+                            .cols = 1};
         const auto expected = product(*all_kernels()[0], packed, x, 0, 1);
         for (const Kernels* kernels : all_kernels()) {
             EXPECT_TRUE(same_bits(product(*kernels, packed, x, 0, 1), expected)) << kernels->name;

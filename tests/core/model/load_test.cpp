@@ -102,11 +102,11 @@ TEST(ModelLoad, UnknownArchitectureIsNamed) {
 TEST(ModelLoad, TypeWithoutKernelIsNamed) {
     TestModel model = subject();
     support::StoredTensor& tensor = model.tensor("blk.0.ffn_down.weight");
-    tensor.type = core::DType::q5_1;  // 24 bytes for 32 weights instead of 34
-    tensor.data.resize(tensor.data.size() / 34 * 24);
+    tensor.type = core::DType::q8_1;  // 36 bytes for 32 weights instead of 34
+    tensor.data.resize(tensor.data.size() / 34 * 36);
     const std::string message = load_error(model);
     EXPECT_THAT(message, HasSubstr("blk.0.ffn_down.weight"));
-    EXPECT_THAT(message, HasSubstr("q5_1"));
+    EXPECT_THAT(message, HasSubstr("q8_1"));
 }
 
 TEST(ModelLoad, MissingHyperparameterIsNamed) {

@@ -66,7 +66,9 @@ TEST(DType, WhatKernelsComputeWith) {
     for (const Known& known : kKnown)
         if (traits(*dtype_from_gguf(known.number)).computable) computable.insert(known.name);
     if (traits(DType::i8c).computable) computable.insert("i8c");
-    EXPECT_EQ(computable, (std::set<std::string>{"f32", "f16", "bf16", "q8_0", "q4_0", "i8c"}));
+    EXPECT_EQ(computable, (std::set<std::string>{"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1",
+                                                 "q5_0", "q5_1", "q2_k", "q3_k", "q4_k", "q5_k",
+                                                 "q6_k", "iq4_nl", "iq4_xs", "mxfp4", "i8c"}));
 }
 
 }  // namespace

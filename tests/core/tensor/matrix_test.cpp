@@ -9,6 +9,10 @@
 
 #include <gtest/gtest.h>
 
+#include "core/tensor/block_parts.h"
+#include "core/tensor/panel_layout.h"
+#include "core/tensor/quantize.h"
+
 namespace core {
 namespace {
 
@@ -144,6 +148,48 @@ TEST(Matrix, UnpacksI8CWithItsScales) {
         EXPECT_EQ(Unpacker(packed).i8c_values(), values);
         EXPECT_EQ(Unpacker(packed).i8c_scales(), scales);
     }
+}
+
+// panel_layout.h, by way of what the rows mean: every bit of a block counts.
+TEST(Matrix, EveryQuantizedTypeUnpacksToWhatItsBlocksMean) {
+    for (const DType type : kQuantTypes) {
+        const QuantLayout& quant = *quant_layout(type);
+        const PanelLayout layout = panel_layout(type);
+        EXPECT_EQ(layout.block, quant.block) << traits(type).name;
+        EXPECT_EQ(layout.sub, quant.sub) << traits(type).name;
+        EXPECT_EQ(layout.has_minimum, quant.has_minimum) << traits(type).name;
+        for (const uint32_t blocks : {1U, 3U}) {
+            const uint32_t cols = blocks * quant.block;
+            constexpr uint32_t kRows = 19;
+            auto bytes = random_bytes(kRows * row_bytes(type, cols), 17);
+            // No infinities, whose payload of bits is nobody's business.
+            for (std::byte& byte : bytes)
+                byte &= std::byte{0x7b};
+            const Matrix matrix = pack({.type = type, .rows = kRows, .cols = cols, .data = bytes});
+            std::vector<float> expected(cols);
+            std::vector<float> row(cols);
+            for (uint32_t r = 0; r < kRows; ++r) {
+                dequantize_row(type,
+                               std::span(bytes)
+                                   .subspan(r * row_bytes(type, cols))
+                                   .first(row_bytes(type, cols)),
+                               expected);
+                unpack_row(matrix, r, row.data());
+                EXPECT_EQ(row, expected) << traits(type).name << " row " << r;
+            }
+        }
+    }
+}
+
+// What a packed weight costs, in bits: docs/decisions/012 says these.
+TEST(Matrix, PackedTypesCostLittleMoreThanInTheFile) {
+    for (const DType type : kQuantTypes) {
+        const double packed = static_cast<double>(packed_panel_bytes(type, 4096, 0)) / 16;
+        const double stored = static_cast<double>(row_bytes(type, 4096));
+        EXPECT_LE(packed, stored * 1.2) << traits(type).name;
+    }
+    EXPECT_EQ(packed_panel_bytes(DType::q4_k, 256, 0) * 8, 16 * 256 * 4.625);
+    EXPECT_EQ(packed_panel_bytes(DType::q6_k, 256, 0) * 8, 16 * 256 * 6.625);
 }
 
 TEST(Matrix, PanelsAreAlignedAndMissingRowsAreZero) {

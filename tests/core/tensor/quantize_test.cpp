@@ -7,11 +7,13 @@
 #include <limits>
 #include <numeric>
 #include <random>
+#include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "core/base/half.h"
+#include "core/tensor/block_parts.h"
 #include "core/tensor/blocks.h"
 
 namespace core {
@@ -42,31 +44,128 @@ std::vector<float> random_row(size_t count, float scale, uint32_t seed) {
     return row;
 }
 
-// Bytes b[k] = (37 k + 11) mod 256 with the scale set to 0.5; the values come from ggml itself.
-template <class Block>
-std::array<float, kBlock> decode_pattern(DType type) {
-    std::array<uint8_t, sizeof(Block)> bytes{};
+// Bytes b[k] = (37 k + 11) mod 256 with the scale set to 0.5 and the minimum to 0.25; the values
+// come from ggml itself.
+struct Golden {
+    DType type;
+    int scale_at;    // -1: MXFP4, whose first byte is an exponent
+    int minimum_at;  // -1: none
+    std::array<float, 4> first;
+    std::array<float, 2> last;
+    double sum;
+};
+
+constexpr Golden kGolden[] = {
+    {DType::q4_0, 0, -1, {-1.5F, 1, 3.5F, -2}, {-1.5F, 0}, -10.5},
+    {DType::q4_1, 0, 2, {7.75F, 2.25F, 4.75F, 7.25F}, {5.25F, 6.25F}, 130.5},
+    {DType::q5_0, 0, -1, {4.5F, -1, 1.5F, -4}, {7, 0.5F}, 7.5},
+    {DType::q5_1, 0, 2, {9.75F, 12.25F, 14.75F, 9.25F}, {1.75F, 2.75F}, 260.5},
+    {DType::q8_0, 0, -1, {42.5F, 61, -48.5F, -30}, {-42.5F, -24}, -88},
+    {DType::q2_k, 80, 82, {16.5F, 0, 5.5F, 11}, {2.25F, 2.25F}, 1029.5},
+    {DType::q3_k, 108, -1, {40.5F, -54, 13.5F, -27}, {-14, 21}, 479},
+    {DType::q4_k, 0, 2, {157.75F, -12.75F, 64.75F, 142.25F}, {18.25F, 24.25F}, 27220},
+    {DType::q5_k, 0, 2, {405.75F, -12.75F, 312.75F, 142.25F}, {48.25F, 54.25F}, 58108},
+    {DType::q6_k, 208, -1, {-715.5F, 848, 291.5F, -265}, {-20, -30}, 2306},
+    {DType::iq4_nl, 0, -1, {-17.5F, 12.5F, 56.5F, -24.5F}, {-17.5F, 0.5F}, -128.5},
+    {DType::iq4_xs, 0, -1, {32.5F, -0.5F, -34.5F, 41.5F}, {176, -8}, -5502.5},
+    {DType::mxfp4, -1, -1, {0, 3, -1, -6}, {1.5F, 3}, 12.5},
+};
+
+class GoldenBlocks : public testing::TestWithParam<Golden> {};
+
+INSTANTIATE_TEST_SUITE_P(Types, GoldenBlocks, testing::ValuesIn(kGolden), [](const auto& instance) {
+    return std::string(traits(instance.param.type).name);
+});
+
+TEST_P(GoldenBlocks, MeanWhatGgmlMakesOfThem) {
+    const Golden& golden = GetParam();
+    std::vector<uint8_t> bytes(traits(golden.type).bytes);
     for (size_t k = 0; k < bytes.size(); ++k)
         bytes[k] = static_cast<uint8_t>(37 * k + 11);
-    bytes[0] = 0x00;
-    bytes[1] = 0x38;
-    std::array<float, kBlock> values{};
-    dequantize_row(type, std::as_bytes(std::span(bytes)), values);
-    return values;
+    const auto put_half = [&](int at, uint16_t half) {
+        if (at >= 0) std::memcpy(&bytes[static_cast<size_t>(at)], &half, sizeof half);
+    };
+    put_half(golden.scale_at, 0x3800);
+    put_half(golden.minimum_at, 0x3400);
+    if (golden.scale_at < 0) bytes[0] = 127;
+    std::vector<float> y(traits(golden.type).block);
+    dequantize_row(golden.type, std::as_bytes(std::span(bytes)), y);
+    for (size_t i = 0; i < golden.first.size(); ++i)
+        EXPECT_EQ(y[i], golden.first[i]) << i;
+    EXPECT_EQ(y[y.size() - 2], golden.last[0]);
+    EXPECT_EQ(y[y.size() - 1], golden.last[1]);
+    EXPECT_EQ(std::accumulate(y.begin(), y.end(), 0.0), golden.sum);
 }
 
-TEST(Dequantize, Q4GoldenVector) {
-    const auto y = decode_pattern<BlockQ4>(DType::q4_0);
-    EXPECT_EQ(std::vector(y.begin(), y.begin() + 4), (std::vector<float>{-1.5f, 1, 3.5f, -2}));
-    EXPECT_EQ(std::vector(y.end() - 2, y.end()), (std::vector<float>{-1.5f, 0}));
-    EXPECT_EQ(std::accumulate(y.begin(), y.end(), 0.0), -10.5);
+TEST_P(GoldenBlocks, AreTheSameBytesTakenApartAndPutTogether) {
+    const QuantLayout& layout = *quant_layout(GetParam().type);
+    if (layout.put_together == nullptr) return;
+    std::vector<std::byte> bytes(traits(layout.type).bytes);
+    std::vector<std::byte> again(bytes.size());
+    for (uint32_t seed = 0; seed < 50; ++seed) {
+        std::mt19937 random(seed);
+        for (std::byte& byte : bytes)
+            byte = static_cast<std::byte>(random());
+        BlockParts parts;
+        layout.take_apart(bytes.data(), parts);
+        layout.put_together(parts, again.data());
+        EXPECT_EQ(bytes, again);
+    }
 }
 
-TEST(Dequantize, Q8GoldenVector) {
-    const auto y = decode_pattern<BlockQ8>(DType::q8_0);
-    EXPECT_EQ(std::vector(y.begin(), y.begin() + 4), (std::vector<float>{42.5f, 61, -48.5f, -30}));
-    EXPECT_EQ(std::vector(y.end() - 2, y.end()), (std::vector<float>{-42.5f, -24}));
-    EXPECT_EQ(std::accumulate(y.begin(), y.end(), 0.0), -88.0);
+TEST(Dequantize, TheSmallestScalesOfMxfp4AreNotFlushed) {
+    for (const int exponent : {0, 1, 2, 254, 255}) {
+        std::array<uint8_t, 17> block{};
+        block[0] = static_cast<uint8_t>(exponent);
+        block[1] = 0xF1;
+        std::array<float, kBlock> y{};
+        dequantize_row(DType::mxfp4, std::as_bytes(std::span(block)), y);
+        EXPECT_EQ(y[0], std::ldexp(1.0F, exponent - 128)) << exponent;
+        EXPECT_EQ(y[16], exponent < 253 ? std::ldexp(-12.0F, exponent - 128) : y[16]);
+    }
+}
+
+// The root mean square error of a type on values like those of weights, relative to their own.
+double error_of(DType type) {
+    const std::vector<float> row = random_row(64 * kSuperBlock, 0.02F, 5);
+    std::vector<std::byte> bytes(row_bytes(type, row.size()));
+    std::vector<float> back(row.size());
+    quantize_row(type, row, bytes);
+    dequantize_row(type, bytes, back);
+    double error = 0;
+    double size = 0;
+    for (size_t i = 0; i < row.size(); ++i) {
+        error += std::pow(double{back[i]} - row[i], 2);
+        size += std::pow(double{row[i]}, 2);
+    }
+    return std::sqrt(error / size);
+}
+
+// Bounds a little above what is measured; ggml's own quantizers reach the same on such values.
+TEST(Quantize, MoreBitsAndFinerScalesLeaveSmallerErrors) {
+    EXPECT_LT(error_of(DType::q8_0), 0.007);
+    EXPECT_LT(error_of(DType::q6_k), error_of(DType::q5_k));
+    EXPECT_LT(error_of(DType::q5_k), error_of(DType::q5_1));
+    EXPECT_LT(error_of(DType::q5_1), error_of(DType::q4_k));
+    EXPECT_LT(error_of(DType::q4_k), error_of(DType::q4_1));
+    EXPECT_LT(error_of(DType::q4_1), error_of(DType::q4_0));
+    EXPECT_LT(error_of(DType::q6_k), 0.02);
+    EXPECT_LT(error_of(DType::q4_k), 0.075);
+    EXPECT_LT(error_of(DType::iq4_nl), error_of(DType::q4_0));
+}
+
+TEST(Quantize, SuperBlocksOfZerosAndOfConstantsAreExact) {
+    for (const DType type : {DType::q4_k, DType::q5_k, DType::q6_k, DType::q4_1, DType::q5_1}) {
+        for (const float value : {0.0F, -0.5F}) {
+            const std::vector<float> row(kSuperBlock, value);
+            std::vector<std::byte> bytes(row_bytes(type, row.size()));
+            std::vector<float> back(row.size(), 9.0F);
+            quantize_row(type, row, bytes);
+            dequantize_row(type, bytes, back);
+            for (const float is : back)
+                EXPECT_NEAR(is, value, 5e-4) << traits(type).name;
+        }
+    }
 }
 
 TEST(Quantize, Q8RoundsHalfAwayFromZero) {
@@ -190,6 +289,12 @@ TEST(Quantize, ValuesThatAreNotFiniteDoNotBreakAnything) {
     values[2] = -std::numeric_limits<float>::max();
     encode<BlockQ8>(DType::q8_0, values);
     encode<BlockQ4>(DType::q4_0, values);
+    std::vector<float> super(kSuperBlock);
+    std::ranges::copy(values, super.begin());
+    for (const DType type : {DType::q4_1, DType::q5_1, DType::q4_k, DType::q5_k, DType::q6_k}) {
+        std::vector<std::byte> bytes(row_bytes(type, super.size()));
+        quantize_row(type, super, bytes);
+    }
     std::vector<int8_t> quants(kBlock);
     std::vector<uint16_t> scales(1);
     quantize_i8c(values, quants, scales);  // nothing to compare: the sanitizer watches
