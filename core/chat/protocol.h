@@ -95,6 +95,8 @@ struct Generate {
     // Start of the answer, already decided. It is told in the first Delta like what follows, so
     // that the text of a choice is the concatenation of its Deltas; not counted by max_tokens.
     std::vector<TokenId> forced_prefix = {};
+    // What the answer goes on with after those, as the engine tokenizes it.
+    std::string forced_text = {};
     Sampling sampling = {};
     std::vector<SamplingChange> timeline = {};
     std::vector<std::string> stop = {};
