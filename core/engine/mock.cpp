@@ -95,11 +95,12 @@ void replace_all(std::string& text, std::string_view what, const std::string& wi
 }
 
 std::string fill_placeholders(std::string text, const Prompt& prompt,
-                              const chat::Sampling& sampling) {
+                              const chat::Sampling& sampling, uint32_t choice) {
     if (text.find('{') == std::string::npos) return text;
     char temperature[32];
     std::snprintf(temperature, sizeof temperature, "%g", static_cast<double>(sampling.temperature));
     replace_all(text, "{temperature}", temperature);
+    replace_all(text, "{choice}", std::to_string(choice));
     replace_all(text, "{seed}", std::to_string(sampling.seed));
     replace_all(text, "{messages}", std::to_string(prompt.messages));
     replace_all(text, "{system}", prompt.system);
@@ -127,6 +128,7 @@ struct Job {
     Prompt prompt = {};
     chat::Sampling sampling = {};
     uint32_t prefilled = 0;
+    bool told_prefix = false;
     chat::Usage usage = {};
     Milliseconds first_token{0};
     Milliseconds next_stats{0};
@@ -155,6 +157,7 @@ struct MockEngine::Impl {
     void step_restore(Job& job, uint32_t tokens, Milliseconds delay);
     void step_generate(Job& job);
     void emit_token(Job& job);
+    void tell_prefix(Job& job);
     void finish(Job& job, chat::FinishReason reason);
     void fail(Job& job, const std::string& sentence, int exit_code);
     void emit(Job& job, chat::Event event);
@@ -418,7 +421,9 @@ void MockEngine::Impl::step_generate(Job& job) {
 
 const MockToken* MockEngine::Impl::next_token(const Job& job) const {
     const auto& tokens = job.reply->tokens;
-    const size_t index = job.usage.generated;
+    size_t index = job.usage.generated;
+    if (const auto* request = std::get_if<chat::Generate>(&job.request))
+        index += request->forced_prefix.size();
     if (index < tokens.size()) return &tokens[index];
     return job.reply->endless ? &tokens[index % tokens.size()] : nullptr;
 }
@@ -434,6 +439,7 @@ void MockEngine::Impl::emit_token(Job& job) {
     const auto& request = std::get<chat::Generate>(job.request);
     const MockReply& reply = *job.reply;
     const MockToken* scripted = next_token(job);
+    if (!std::exchange(job.told_prefix, true)) tell_prefix(job);
     if (reply.error && job.usage.generated >= reply.error->after)
         return fail(job, reply.error->sentence, reply.error->exit_code);
     if (scripted == nullptr) return finish(job, reply.finish);
@@ -442,18 +448,19 @@ void MockEngine::Impl::emit_token(Job& job) {
     if (request.max_tokens != 0 && job.usage.generated >= request.max_tokens)
         return finish(job, chat::FinishReason::length);
 
-    chat::Token token = scripted->token;
-    token.bytes = fill_placeholders(token.bytes, job.prompt, job.sampling);
-    token.temperature = job.sampling.temperature;
     if (job.usage.generated++ == 0) {
         job.first_token = clock.now();
         job.usage.first_token_seconds = seconds(clock.now() - job.started);
     }
     job.usage.decode_seconds = seconds(clock.now() - job.first_token);
-    last_tokens[{job.channel, request.id}] = token;
-    for (uint32_t choice = 0; choice < request.choices && !job.over; ++choice)
+    for (uint32_t choice = 0; choice < request.choices && !job.over; ++choice) {
+        chat::Token token = scripted->token;
+        token.bytes = fill_placeholders(token.bytes, job.prompt, job.sampling, choice);
+        token.temperature = job.sampling.temperature;
+        last_tokens[{job.channel, request.id}] = token;
         emit(job, chat::Delta{
                       .id = request.id, .choice = choice, .text = token.bytes, .tokens = {token}});
+    }
     if (!job.over && clock.now() >= job.next_stats) {
         const double elapsed = job.usage.decode_seconds;
         emit(job, chat::Stats{.weight_bytes = script.model.ready.weight_bytes,
@@ -464,6 +471,27 @@ void MockEngine::Impl::emit_token(Job& job) {
         job.next_stats = clock.now() + script.model.stats_every;
     }
     schedule_token(job);
+}
+
+// Ids are places in the script; a forced text is one token more.
+void MockEngine::Impl::tell_prefix(Job& job) {
+    const auto& request = std::get<chat::Generate>(job.request);
+    if (request.forced_prefix.empty() && request.forced_text.empty()) return;
+    for (uint32_t choice = 0; choice < request.choices && !job.over; ++choice) {
+        chat::Delta delta{.id = request.id, .choice = choice, .text = {}, .tokens = {}};
+        const auto add = [&delta](chat::Token token) {
+            delta.text += token.bytes;
+            delta.tokens.push_back(std::move(token));
+        };
+        for (const TokenId id : request.forced_prefix) {
+            const auto& tokens = job.reply->tokens;
+            const auto place = static_cast<size_t>(id) % std::max<size_t>(tokens.size(), 1);
+            const std::string bytes = tokens.empty() ? "" : tokens[place].token.bytes;
+            add({.id = id, .bytes = fill_placeholders(bytes, job.prompt, job.sampling, choice)});
+        }
+        if (!request.forced_text.empty()) add({.id = 0, .bytes = request.forced_text});
+        emit(job, std::move(delta));
+    }
 }
 
 void MockEngine::Impl::finish(Job& job, chat::FinishReason reason) {

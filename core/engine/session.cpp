@@ -32,6 +32,21 @@ Prompt render(const chat::Generate& request, const ServedModel& model) {
     return prompt;
 }
 
+// The ids of a text in the middle of an answer, or at its beginning, where a space may stand that
+// is no content.
+std::vector<TokenId> forced_ids(const chat::Generate& request, const Prompt& prompt,
+                                const Tokenizer& tokenizer) {
+    if (request.forced_text.empty()) return {};
+    const bool space = prompt.strip_space && request.forced_prefix.empty();
+    // Any id in front says that this is not where the text begins: no dummy prefix.
+    const std::vector<TextSpan> spans = {
+        {.text = {}, .specials = false, .tokens = {0}},
+        {.text = (space ? " " : "") + request.forced_text, .specials = false}};
+    std::vector<TokenId> ids = tokenizer.encode(spans);
+    ids.erase(ids.begin());
+    return ids;
+}
+
 }  // namespace
 
 Session::Session(chat::Channel& channel, chat::Generate request, const ServedModel& model,
@@ -45,6 +60,8 @@ Session::Session(chat::Channel& channel, chat::Generate request, const ServedMod
         throw Error(ErrorKind::usage, "choices", "is 0", "ask for at least one answer");
     prompt_ = render(request_, model);
     prompt_.stops.insert(prompt_.stops.end(), request_.stop.begin(), request_.stop.end());
+    const std::vector<TokenId> forced = forced_ids(request_, prompt_, *model_->tokenizer);
+    request_.forced_prefix.insert(request_.forced_prefix.end(), forced.begin(), forced.end());
     std::ranges::stable_sort(request_.timeline, {}, &chat::SamplingChange::at_token);
     to_read_ = prompt_.ids;
     to_read_.insert(to_read_.end(), request_.forced_prefix.begin(), request_.forced_prefix.end());

@@ -400,6 +400,17 @@ TEST_F(SchedulerTest, AForcedPrefixIsToldAndContinuedButNotCounted) {
     EXPECT_EQ(tokens, 4U);
 }
 
+TEST_F(SchedulerTest, AForcedTextFollowsTheForcedIdsAsTokensOfTheAnswer) {
+    auto request = ask("a");
+    request.forced_prefix = {'q'};
+    request.forced_text = "r";
+    request.max_tokens = 2;
+    const auto finished = answer(request);
+    EXPECT_EQ(text_of(request.id), "qrst");
+    EXPECT_EQ(finished.usage.generated, 2U);
+    EXPECT_EQ(finished.usage.prompt, 3U);
+}
+
 TEST_F(SchedulerTest, PrefillFillsTheCacheAndSaysNothing) {
     const std::vector<chat::Message> messages{{.text = "hello"}};
     const chat::Prefill request{.id = channel.next_id(), .messages = messages};
