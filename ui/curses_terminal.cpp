@@ -51,6 +51,22 @@ void write_all(std::string_view bytes) {
     }
 }
 
+// RFC 4648, section 4.
+std::string base64(std::string_view bytes) {
+    constexpr std::string_view kDigits =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    std::string text;
+    for (size_t at = 0; at < bytes.size(); at += 3) {
+        uint32_t group = 0;
+        for (size_t i = 0; i < 3; ++i)
+            group =
+                group << 8U | (at + i < bytes.size() ? static_cast<uint8_t>(bytes[at + i]) : 0U);
+        for (size_t i = 0; i < 4; ++i)
+            text += at + i > bytes.size() ? '=' : kDigits[group >> (18 - 6 * i) & 63U];
+    }
+    return text;
+}
+
 Size measured_size() {
     winsize size = {};
     if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row == 0 || size.ws_col == 0)
@@ -283,6 +299,12 @@ void CursesTerminal::resume() {
 
 void CursesTerminal::synchronize_updates(bool on) {
     impl_->synchronized = on;
+}
+
+void CursesTerminal::copy(std::string_view text) {
+    // The most that xterm takes; what is longer it would drop whole.
+    constexpr size_t kMostBytes = 74'994 / 4 * 3;
+    write_all("\x1b]52;c;" + base64(text.substr(0, kMostBytes)) + "\x07");
 }
 
 const std::string& CursesTerminal::replaced_term() const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ui/terminal.h"
@@ -19,6 +20,7 @@ class HeadlessTerminal : public Terminal {
     void suspend() override { suspended_ = true; }
     void resume() override;
     void synchronize_updates(bool on) override { synchronized_ = on; }
+    void copy(std::string_view text) override { copied_ = text; }
 
     // The size that the next measure() or resume() finds.
     void set_next_size(Size size) { next_size_ = size; }
@@ -29,6 +31,7 @@ class HeadlessTerminal : public Terminal {
     int presents() const { return presents_; }
     int repaints() const { return repaints_; }
     bool suspended() const { return suspended_; }
+    const std::string& copied() const { return copied_; }
     bool synchronized_updates() const { return synchronized_; }
 
   private:
@@ -40,6 +43,7 @@ class HeadlessTerminal : public Terminal {
     int repaints_ = 0;
     bool suspended_ = false;
     bool synchronized_ = false;
+    std::string copied_;
 };
 
 }  // namespace ui

@@ -33,6 +33,24 @@ std::string lines_below(const Transcript& transcript) {
     return "▼ " + std::to_string(transcript.rows_below()) + " lines below";
 }
 
+// Of a panel beside the transcript; 0: there is none, or it takes the transcript's place.
+int panel_columns(Size size, const ScreenState& state) {
+    constexpr int kWideEnough = 100;
+    if (state.panel == nullptr || size.columns < kWideEnough) return 0;
+    return std::clamp(size.columns * 2 / 5, 32, 45);
+}
+
+std::optional<Position> draw_panel(Surface& surface, Rect middle, int columns, ListPanel& panel,
+                                   const Theme& theme) {
+    if (columns == 0) return panel.draw(surface, middle, theme);
+    const int left = middle.columns - columns;
+    for (int row = 0; row < middle.rows; ++row)
+        surface.put({.row = middle.row + row, .column = left - 1}, "│", theme[StyleName::border]);
+    return panel.draw(surface,
+                      {.row = middle.row, .column = left, .rows = middle.rows, .columns = columns},
+                      theme);
+}
+
 }  // namespace
 
 Composer lay_out_composer(Size size, const ComposerState& state) {
@@ -58,13 +76,22 @@ Frame draw_screen(Size size, const ScreenState& state, Transcript& transcript, c
         draw_title(surface, state, theme);
         draw_rule(surface, composer_row - 1, theme);
     }
-    transcript.draw(
-        surface,
-        {.row = above, .column = 0, .rows = composer_row - rule - above, .columns = size.columns},
-        theme);
+    const Rect middle{
+        .row = above, .column = 0, .rows = composer_row - rule - above, .columns = size.columns};
+    const int beside = panel_columns(size, state);
+    const bool covered = state.panel != nullptr && beside == 0;
+    if (!covered)
+        transcript.draw(surface,
+                        {.row = middle.row,
+                         .column = 0,
+                         .rows = middle.rows,
+                         .columns = beside > 0 ? middle.columns - beside - 1 : middle.columns},
+                        theme);
     frame.cursor = composer.draw(
         surface, {.row = composer_row, .column = 0, .rows = composer_rows, .columns = size.columns},
         theme);
+    if (state.panel != nullptr)
+        frame.cursor = draw_panel(surface, middle, beside, *state.panel, theme);
     // Only now is it known how much lies below the view.
     std::vector<StatusSegment> segments = state.status;
     if (std::string below = lines_below(transcript); !below.empty())

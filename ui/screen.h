@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ui/composer.h"
+#include "ui/list_panel.h"
 #include "ui/status.h"
 #include "ui/surface.h"
 #include "ui/theme.h"
@@ -21,6 +22,8 @@ struct ScreenState {
     std::string title_aside;  // right
     ComposerState composer;
     std::vector<StatusSegment> status;
+    // Beside the transcript, or in its place where there is no room; it has the keyboard.
+    ListPanel* panel = nullptr;
 };
 
 struct Frame {

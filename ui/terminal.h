@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <string_view>
 
 #include "ui/surface.h"
 
@@ -31,6 +32,9 @@ class Terminal {
 
     // Frames are wrapped in DEC 2026 from now on; only after the terminal has said that it can.
     virtual void synchronize_updates(bool on) = 0;
+
+    // Asks the terminal to put a text into its clipboard (OSC 52); many do not, and none says so.
+    virtual void copy(std::string_view text) = 0;
 };
 
 }  // namespace ui

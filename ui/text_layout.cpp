@@ -17,15 +17,27 @@ constexpr std::u32string_view kClosing =
     U")]}>»›”’」』）］｝】〉》〕〗、。，．：；！？,.:;!?%"
     U"…‥ー々ぁぃぅぇぉっゃゅょァィゥェォッャュョ";
 
-Break classify(std::string_view grapheme, int width) {
-    const char32_t c = core::decode_utf8(grapheme).value;
-    // A space with a mark on it is a character like others.
-    if (c == ' ') return grapheme.size() == 1 ? Break::space : Break::letter;
+constexpr Break classify(char32_t c, int width) {
     if (c >= '0' && c <= '9') return Break::digit;
     if (c == '-' || c == 0x2010 || c == 0x2013 || c == 0x2014) return Break::hyphen;
     if (kClosing.find(c) != std::u32string_view::npos) return Break::closing;
     if (kOpening.find(c) != std::u32string_view::npos) return Break::opening;
     return width == 2 ? Break::wide : Break::letter;
+}
+
+// Nearly all text, and long conversations are laid out when they are opened.
+constexpr std::array<Break, 128> kAscii = [] {
+    std::array<Break, 128> table = {};
+    for (char32_t c = 0; c < 128; ++c)
+        table[c] = classify(c, 1);
+    return table;
+}();
+
+Break classify(std::string_view grapheme, int width) {
+    const char32_t c = core::decode_utf8(grapheme).value;
+    // A space with a mark on it is a character like others.
+    if (c == ' ') return grapheme.size() == 1 ? Break::space : Break::letter;
+    return c < kAscii.size() ? kAscii.at(c) : classify(c, width);
 }
 
 // Whether a row may end between `left` and `right`; `before` is what precedes `left`.

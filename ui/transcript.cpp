@@ -106,9 +106,10 @@ void Transcript::draw(Surface& surface, Rect area, const Theme& theme) {
     const size_t last_top = total > static_cast<size_t>(std::max(height_, 0))
                                 ? total - static_cast<size_t>(std::max(height_, 0))
                                 : 0;
+    if (std::exchange(show_selected_, false)) show_selected();
     if (following_ || top_ >= last_top) {
         top_ = last_top;
-        following_ = true;
+        following_ = !selected_;
     }
     auto next = std::upper_bound(first_rows_.begin(), first_rows_.end(), top_);
     auto block = static_cast<size_t>(next - first_rows_.begin()) - 1;
@@ -123,8 +124,30 @@ void Transcript::draw(Surface& surface, Rect area, const Theme& theme) {
     }
 }
 
+void Transcript::select(std::optional<uint64_t> key) {
+    if (key == selected_) return;
+    if (key && following_ && !first_rows_.empty()) rows_when_left_ = first_rows_.back();
+    selected_ = key;
+    show_selected_ = key.has_value();
+    if (key) following_ = false;
+}
+
+// All of it where it fits, else its beginning.
+void Transcript::show_selected() {
+    const auto found = std::find_if(blocks_.begin(), blocks_.end(), [this](const Block& block) {
+        return selected_ == block.item.key;
+    });
+    if (found == blocks_.end()) return;
+    const auto index = static_cast<size_t>(found - blocks_.begin());
+    const size_t begin = first_rows_[index];
+    const size_t end = first_rows_[index + 1] - 1;
+    const auto height = static_cast<size_t>(std::max(height_, 1));
+    if (end > top_ + height) top_ = end - height;
+    top_ = std::min(top_, begin);
+}
+
 void Transcript::draw_row(Surface& surface, Rect row_area, const Block& block, size_t row,
-                          const Theme& theme) {
+                          const Theme& theme) const {
     const Indent indent = block.indent(row_area.columns);
     const Position at{.row = row_area.row,
                       .column = row_area.column + (row == 0 ? indent.first : indent.rest)};
@@ -141,10 +164,12 @@ void Transcript::draw_row(Surface& surface, Rect row_area, const Block& block, s
 }
 
 void Transcript::draw_label(Surface& surface, Rect row_area, const Block& block, int used,
-                            const Theme& theme) {
+                            const Theme& theme) const {
     const Indent indent = block.indent(row_area.columns);
-    surface.put({.row = row_area.row, .column = row_area.column}, block.item.label,
-                theme[block.item.label_style], row_area.column + std::max(indent.first - 1, 0));
+    Style style = theme[block.item.label_style];
+    if (selected_ == block.item.key) style.attributes ^= kReverse;
+    surface.put({.row = row_area.row, .column = row_area.column}, block.item.label, style,
+                row_area.column + std::max(indent.first - 1, 0));
     // The aside only where the text leaves room for it.
     const int width = static_cast<int>(core::display_width(block.item.aside));
     const int column = row_area.column + row_area.columns - width;

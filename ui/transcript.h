@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -51,6 +52,9 @@ class Transcript {
 
     void draw(Surface& surface, Rect area, const Theme& theme);
 
+    // The item with this key stands out, and the view moves to it and does not follow the end.
+    void select(std::optional<uint64_t> key);
+
     // Scrolling is relative to what was drawn last. Down is positive.
     void scroll(int rows);
     void scroll_page(int pages) { scroll(pages * std::max(height_ - 2, 1)); }
@@ -92,10 +96,11 @@ class Transcript {
     void lay_out(int width);
     Anchor anchor_of(size_t row) const;
     size_t row_of(const Anchor& anchor) const;
-    static void draw_row(Surface& surface, Rect row_area, const Block& block, size_t row,
-                         const Theme& theme);
-    static void draw_label(Surface& surface, Rect row_area, const Block& block, int used,
-                           const Theme& theme);
+    void show_selected();
+    void draw_row(Surface& surface, Rect row_area, const Block& block, size_t row,
+                  const Theme& theme) const;
+    void draw_label(Surface& surface, Rect row_area, const Block& block, int used,
+                    const Theme& theme) const;
     static int draw_text(Surface& surface, Position at, const Block& block, const Row& row,
                          const Theme& theme);
 
@@ -106,6 +111,8 @@ class Transcript {
     int width_ = -1;
     int height_ = 0;
     bool following_ = true;
+    std::optional<uint64_t> selected_;
+    bool show_selected_ = false;  // when it is known where that is
 };
 
 }  // namespace ui
