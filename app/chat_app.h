@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "app/chat_session.h"
+#include "app/panel.h"
 #include "core/chat/channel.h"
 #include "ui/keys.h"
 #include "ui/line_editor.h"
@@ -78,12 +80,34 @@ class ChatApp {
     ChatSession& session() { return session_; }
     const ChatSession& session() const { return session_; }
     const chat::Sampling& default_sampling() const { return default_sampling_; }
+    ui::Transcript& transcript() { return transcript_; }
     void toast(std::string text, TimePoint now);
     void say(std::string text) { session_.say(std::move(text)); }
     void refuse(std::string sentence) { session_.say(std::move(sentence), true); }
+    // What a command came to: why it did nothing, or nothing, and then its result is shown.
+    void report(const std::optional<std::string>& trouble);
     void new_chat(bool temporary);
-    void scroll_to_end() { transcript_.to_end(); }
+    // Puts a turn's text into the composer; what is entered then takes its place, as a sibling.
+    void begin_edit(chat::TurnId turn);
+    // Opens the panel of that name, or closes it; one at a time.
+    void toggle_panel(std::string_view name);
+    void open_panel(std::string_view name);
+    // Shows the line through a turn as soon as the conversation that is being opened is there.
+    void show_when_open(chat::TurnId turn) { wanted_turn_ = turn; }
+    // Selects a turn of the line, which then has the keyboard; 0: none has.
+    void browse(chat::TurnId turn);
+    chat::TurnId browsed() const { return browsed_; }
+    bool vi_mode() const { return editor_.is_vi(); }
+    void copy(const std::string& text, std::string_view what);
+    // Puts a text into the composer.
+    void compose(const std::string& text) { editor_.set_text(text); }
     TimePoint now() const { return now_; }
+    // The keyboard's part of the line editor.
+    void give_to_editor(std::string_view bytes);
+    void insert_newline() { editor_.insert_newline(); }
+    void end_of_input();
+    void suspend() { suspend_ = true; }
+    void repaint() { terminal_.repaint(); }
 
     // For the control socket and tests.
     const ui::Surface& screen() const { return screen_; }
@@ -93,17 +117,13 @@ class ChatApp {
   private:
     void dispatch(const ui::Input& input);
     void on_key(const ui::Key& key);
-    bool on_prefixed_key(const ui::Key& key);
-    bool on_program_key(const ui::Key& key);
-    bool on_control_key(const ui::Key& key);
+    bool on_browse_key(const ui::Key& key, std::string_view name);
+    bool on_offer_key(std::string_view name);
+    bool on_panel_key(const ui::Key& key, std::string_view name);
     bool move_vertically(const ui::Key& key);
-    void give_to_editor(std::string_view bytes);
     void submit(const std::string& line);
-    void end_of_input();
     void changed_by_user();
-    void report(const std::optional<std::string>& trouble);
-
-    void show_sibling(int step);
+    std::string number_of(chat::TurnId turn) const;
 
     void sync_transcript();
     void refresh_status();
@@ -136,6 +156,10 @@ class ChatApp {
     std::string toast_;
     TimePoint toast_end_;
     std::optional<ui::Key> prefix_;  // C-x was pressed
+    std::unique_ptr<Panel> panel_;   // has the keyboard
+    chat::TurnId browsed_ = 0;       // selected; has the keyboard
+    chat::TurnId wanted_turn_ = 0;   // shown when its conversation is there
+    chat::TurnId editing_ = 0;       // what the composer's text will take the place of
     std::optional<int> exit_status_;
     bool suspend_ = false;
     bool quit_confirmed_ = false;

@@ -10,8 +10,9 @@ constexpr std::chrono::seconds kPartialPeriod{1};
 
 }  // namespace
 
-void ChatSaver::begin(bool temporary) {
+void ChatSaver::begin(bool temporary, core::ForkOrigin origin) {
     ref_ = next_ref();
+    origin_ = std::move(origin);
     temporary_ = temporary;
     conversation_id_.clear();
     saved_ = 0;
@@ -42,6 +43,7 @@ void ChatSaver::submit(const chat::Conversation& conversation, core::SaveTurns r
     request.turns = std::move(turns);
     request.id = under_way_ = next_request();
     request.conversation = ref_;
+    request.head.origin = origin_;
     store_->requests.push(std::move(request));
 }
 

@@ -27,9 +27,10 @@ class ChatSaver {
     // Of the conversation, once something of it is saved.
     const std::string& conversation_id() const { return conversation_id_; }
 
-    // A new conversation from here on.
-    void begin(bool temporary);
+    // A new conversation from here on, which may be a fork.
+    void begin(bool temporary, core::ForkOrigin origin = {});
     // One that was loaded under a name of next_ref(): its turns are all saved.
+    core::ConversationRef ref() const { return ref_; }
     core::ConversationRef next_ref() { return ++last_ref_; }
     void adopt(core::ConversationRef ref, std::string conversation_id, chat::TurnId turns);
     // Requests of the client other than saves.
@@ -61,6 +62,7 @@ class ChatSaver {
 
     core::ConversationRef ref_ = 1;
     core::ConversationRef last_ref_ = 1;
+    core::ForkOrigin origin_;
     std::string conversation_id_;
     chat::TurnId saved_ = 0;  // turns up to here are saved as they will stay
 

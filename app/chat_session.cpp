@@ -71,53 +71,49 @@ void ChatSession::send_next(TimePoint now) {
     if (busy() || !model_ || queue_.empty()) return;
     std::string prompt = std::move(queue_.front());
     queue_.pop_front();
-    if (!saver_.saves()) return send_now(std::move(prompt), false, now);
+    send_after(conversation_.tip(), std::move(prompt), now);
+}
+
+void ChatSession::send_after(chat::TurnId parent, std::string prompt, TimePoint now) {
+    Sending sending{.text = std::move(prompt), .parent = parent};
+    if (!saver_.saves()) return send_now(std::move(sending), now);
     chat::Turn turn;
     turn.id = conversation_.size() + 1;
-    turn.parent = conversation_.tip();
-    turn.text = prompt;
-    const core::StoreRequestId id =
-        saver_.save_prompt(conversation_, head(prompt), std::move(turn));
-    sending_ = Sending{.id = id, .text = std::move(prompt)};
+    turn.parent = parent;
+    turn.text = sending.text;
+    sending.id = saver_.save_prompt(conversation_, head(sending.text), std::move(turn));
+    sending_ = std::move(sending);
 }
 
 // The prompt is on the disk, or cannot be saved.
 void ChatSession::sent(TimePoint now) {
-    Sending sent = *std::exchange(sending_, std::nullopt);
-    send_now(std::move(sent.text), sent.stopped, now);
+    send_now(*std::exchange(sending_, std::nullopt), now);
 }
 
-void ChatSession::send_now(std::string prompt, bool stopped, TimePoint now) {
-    const chat::TurnId turn = conversation_.add_user(std::move(prompt));
-    if (!stopped) answer(turn, now);
+void ChatSession::send_now(Sending prompt, TimePoint now) {
+    const chat::TurnId turn = conversation_.add_user(std::move(prompt.text), prompt.parent);
+    redo_.clear();
+    if (!prompt.stopped) answer({.prompt = turn}, now);
 }
 
-std::optional<std::string> ChatSession::regenerate(TimePoint now) {
-    if (busy()) return "Stop the answer first (C-c).";
-    if (!model_) return "No model is loaded; /model PATH loads one.";
-    chat::TurnId prompt = conversation_.tip();
-    while (prompt != 0 && conversation_.turn(prompt).role != chat::Role::user)
-        prompt = conversation_.turn(prompt).parent;
-    if (prompt == 0) return "There is no answer to make again.";
-    answer(prompt, now);
-    return std::nullopt;
-}
-
-void ChatSession::answer(chat::TurnId prompt, TimePoint now) {
-    if (!options_.fixed_seed) options_.sampling.seed = random_seed();
+void ChatSession::answer(const Attempt& attempt, TimePoint now) {
+    chat::Sampling sampling = attempt.sampling.value_or(options_.sampling);
+    if (!attempt.fixed_seed && !options_.fixed_seed) sampling.seed = random_seed();
     chat::Generate request{.id = channel_.next_id(),
-                           .prompt = conversation_.messages(prompt, model_->name),
-                           .sampling = options_.sampling,
+                           .prompt = conversation_.messages(attempt.prompt, model_->name),
+                           .forced_prefix = attempt.tokens,
+                           .forced_text = attempt.text,
+                           .sampling = sampling,
                            .stop = options_.stop,
                            .max_tokens = options_.max_tokens,
+                           .choices = attempt.count,
                            .persist = !saver_.temporary()};
-    running_ = Running{
-        .id = request.id,
-        .cancel = request.cancel,
-        .answer = conversation_.begin_answer(prompt, model_->name, options_.sampling),
-        .started = now,
-    };
-    compare_with_past(prompt, *running_);
+    running_ = Running{.id = request.id, .cancel = request.cancel, .answers = {}, .started = now};
+    for (uint32_t choice = 0; choice < attempt.count; ++choice)
+        running_->answers.push_back(
+            conversation_.begin_answer(attempt.prompt, model_->name, sampling, choice));
+    conversation_.move_tip(running_->answers.front());
+    compare_with_past(attempt.prompt, *running_);
     progress_ = {.id = request.id, .phase = chat::Phase::prefill};
     progress_started_ = now;
     progress_from_ = 0;
@@ -153,19 +149,14 @@ void ChatSession::restart(bool temporary) {
     conversation_.set_system(std::move(system));
     saver_.begin(temporary || options_.temporary);
     residency_.forget();
+    title_.clear();
+    redo_.clear();
+    removed_.clear();
     notices_.clear();
     queue_.clear();
     context_used_ = 0;
     tokens_per_second_ = 0;
     first_token_seconds_ = 0;
-}
-
-bool ChatSession::show_sibling(int step) {
-    const chat::TurnId answer = conversation_.last_answer();
-    if (busy() || answer == 0 || !conversation_.show_sibling(answer, step)) return false;
-    save();
-    ask_residency();
-    return true;
 }
 
 void ChatSession::set_system(std::string text) {
@@ -181,7 +172,7 @@ void ChatSession::set_sampling(const chat::Sampling& sampling, bool fixed_seed) 
     if (!running_ || before == sampling) return;
     const chat::UpdateSampling update{
         .id = channel_.next_id(), .target = running_->id, .sampling = sampling};
-    updates_[update.id] = {.answer = running_->answer, .before = before, .after = sampling};
+    updates_[update.id] = {.answers = running_->answers, .before = before, .after = sampling};
     channel_.submit(update);
 }
 
@@ -234,7 +225,8 @@ void ChatSession::on(const chat::Done& done, TimePoint /*now*/) {
     const auto update = updates_.find(done.id);
     if (update == updates_.end()) return;
     const Update& change = update->second;
-    conversation_.mark_change(change.answer, change.after);
+    for (const chat::TurnId answer : change.answers)
+        conversation_.mark_change(answer, change.after);
     updates_.erase(update);
 }
 
@@ -255,7 +247,7 @@ void ChatSession::on(const chat::Progress& progress, TimePoint now) {
 }
 
 void ChatSession::on(const chat::Delta& delta, TimePoint now) {
-    if (!running_ || delta.id != running_->id) return;
+    if (!running_ || delta.id != running_->id || delta.choice >= running_->answers.size()) return;
     if (std::exchange(running_->reading, false)) {
         first_token_seconds_ = seconds_between(running_->started, now);
         rate_time_ = now;
@@ -263,8 +255,8 @@ void ChatSession::on(const chat::Delta& delta, TimePoint now) {
     } else {
         note_rate(delta.tokens.size(), now);
     }
-    context_used_ += static_cast<uint32_t>(delta.tokens.size());
-    conversation_.append(running_->answer, delta);
+    if (delta.choice == 0) context_used_ += static_cast<uint32_t>(delta.tokens.size());
+    conversation_.append(running_->answers[delta.choice], delta);
 }
 
 // Moving average over two seconds, sampled ten times a second: tokens are drained in bunches.
@@ -286,8 +278,10 @@ void ChatSession::on(const chat::Stats& stats, TimePoint /*now*/) {
 }
 
 void ChatSession::on(const chat::Finished& finished, TimePoint now) {
-    if (!running_ || finished.id != running_->id || !finished.last_choice) return;
-    conversation_.finish(running_->answer, finished);
+    if (!running_ || finished.id != running_->id || finished.choice >= running_->answers.size())
+        return;
+    conversation_.finish(running_->answers[finished.choice], finished);
+    if (!finished.last_choice) return;
     const chat::Usage& usage = finished.usage;
     context_used_ = usage.prompt + usage.generated;
     if (usage.decode_seconds > 0 && usage.generated > 1)
@@ -308,7 +302,9 @@ void ChatSession::on(const chat::Failed& failed, TimePoint now) {
         reported_listing_ = 0;
         say(failed.sentence, true);
     } else if (running_ && failed.id == running_->id) {
-        conversation_.fail(running_->answer, failed.sentence);
+        for (const chat::TurnId answer : running_->answers)
+            if (conversation_.turn(answer).state == chat::TurnState::streaming)
+                conversation_.fail(answer, failed.sentence);
         running_.reset();
         save();
         send_next(now);
@@ -350,7 +346,7 @@ double ChatSession::progress_rate(TimePoint now) const {
 }
 
 uint32_t ChatSession::answer_tokens() const {
-    const chat::TurnId answer = running_ ? running_->answer : conversation_.last_answer();
+    const chat::TurnId answer = running_ ? running_->answers.front() : conversation_.last_answer();
     return answer == 0 ? 0 : static_cast<uint32_t>(conversation_.turn(answer).tokens.size());
 }
 

@@ -11,9 +11,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "app/chat_saver.h"
+#include "app/library.h"
 #include "app/residency.h"
 #include "core/chat/channel.h"
 #include "core/chat/conversation.h"
@@ -51,6 +53,21 @@ struct SessionOptions {
     std::vector<std::string> stop = {};
 };
 
+// A question of the program, answered with one key.
+enum class Offer : uint8_t { none, continue_or_regenerate, read_only_or_temporary };
+
+// An answer that is asked for.
+struct Attempt {
+    chat::TurnId prompt = 0;  // the user's turn
+    uint32_t count = 1;       // so many at once, as siblings
+    // For these answers alone; nothing: those of the session.
+    std::optional<chat::Sampling> sampling = {};
+    bool fixed_seed = false;  // that of `sampling`
+    // What the answer begins with: exact ids, then text.
+    std::vector<chat::TokenId> tokens = {};
+    std::string text = {};
+};
+
 // Something the program says in the transcript, after a turn (0: at the top).
 struct Notice {
     uint64_t id = 0;
@@ -75,24 +92,56 @@ class ChatSession {
     void load(std::string path, TimePoint now);
     // Sends a prompt, or queues it while something runs or no model is there.
     void send(std::string prompt, TimePoint now);
-    // Answers the last prompt again, as a sibling. Returns why not, or nothing.
-    std::optional<std::string> regenerate(TimePoint now);
     // Stops loading, reading or answering; what there is of an answer stays. False: nothing runs.
     bool stop();
     // Takes the prompts that wait, oldest first.
     std::vector<std::string> take_queue();
     // A new, empty conversation; a temporary one is kept nowhere. REQUIRES: not busy().
     void restart(bool temporary = false);
-    bool show_sibling(int step);
     void set_sampling(const chat::Sampling& sampling, bool fixed_seed);
     void set_system(std::string text);
     void say(std::string text, bool error = false);
     // Asks about or changes what the KV cache has of the conversation: list tells, save and
     // prefetch act on the line that is shown, drop on all lines. Returns why not, or nothing.
     std::optional<std::string> manage_kv(chat::KvAction action);
-    // Removes the saved conversation and begins a new one. `restore` takes back the last removal;
-    // `purge` removes for ever, with what the KV cache has of it. Returns why not, or nothing.
-    std::optional<std::string> remove(core::Removal how);
+    // --- the tree: nothing is overwritten. What is said no to is said why; nothing: it is done.
+    // Answers again, as siblings: the prompt of the attempt, 0: the last one on the line.
+    std::optional<std::string> regenerate(Attempt attempt, TimePoint now);
+    // Sends another text in place of the user's turn `id`, as its sibling, and answers it; or puts
+    // one in place of an answer, as a sibling that is marked edited.
+    std::optional<std::string> edit(chat::TurnId id, std::string text, TimePoint now);
+    // Goes on with an answer (0: the last turn), in a sibling that begins with what is there and
+    // then `text`. To a prompt without an answer: an answer that begins with `text`.
+    std::optional<std::string> resume_answer(chat::TurnId id, const std::string& text,
+                                             TimePoint now);
+    // Takes prompts with their answers off the end of the line, and puts them back.
+    std::optional<std::string> undo(uint32_t prompts);
+    std::optional<std::string> redo(uint32_t prompts);
+    // Shows the line that `id` is on, down to its newest end.
+    std::optional<std::string> show_turn(chat::TurnId id);
+    // The sibling `step` places on, of a turn of the line (0: of the branch nearest to its end).
+    std::optional<std::string> show_sibling(int step, chat::TurnId of = 0);
+    // A new conversation that begins with the line up to `last`.
+    std::optional<std::string> fork(chat::TurnId last, std::string title);
+    std::optional<std::string> set_flags(chat::TurnId id, chat::TurnFlags flags);
+    // A turn with all that follows it is not shown any more; the newest removal is taken back.
+    std::optional<std::string> remove_subtree(chat::TurnId id);
+    std::optional<std::string> restore_subtree();
+
+    // --- saved conversations
+    // Title, pin, archive; without an id of the one that is shown.
+    std::optional<std::string> change(core::ChangeConversation wanted);
+    // Removes a conversation by the beginning of its id; without one that which is shown, and
+    // begins a new one. `restore` takes back a removal, the newest without an id; `purge` removes
+    // what is shown for ever, with what the KV cache has of it.
+    std::optional<std::string> remove(core::Removal how, const std::string& conversation = {});
+    std::optional<std::string> export_to(std::string path, bool whole_tree);
+    Library& library() { return library_; }
+    const Library& library() const { return library_; }
+    // What the user may choose now; he is asked in the transcript. Once.
+    Offer take_offer() { return std::exchange(offer_, Offer::none); }
+    Offer offer() const { return offer_; }
+
     // The end: what there is of a running answer is given to the store.
     void end(TimePoint now);
 
@@ -109,6 +158,8 @@ class ChatSession {
     const chat::Conversation& conversation() const { return conversation_; }
     // Another number whenever another conversation is shown.
     uint32_t conversation_number() const { return conversation_number_; }
+    // What the user called it, else the first words of its first message; empty without any.
+    std::string title() const;
     const ChatSaver& saver() const { return saver_; }
     const Residency& residency() const { return residency_; }
     // The prompt that is on its way to the disk; null: none.
@@ -138,7 +189,7 @@ class ChatSession {
     struct Running {
         chat::RequestId id = 0;
         chat::CancelFlag cancel;
-        chat::TurnId answer = 0;
+        std::vector<chat::TurnId> answers;  // by choice
         TimePoint started;
         uint32_t past = 0;        // tokens that were read or written for the answer before
         std::string reason = {};  // why they cannot be reused
@@ -157,6 +208,7 @@ class ChatSession {
     struct Sending {
         core::StoreRequestId id = 0;
         std::string text;
+        chat::TurnId parent = 0;
         bool stopped = false;
     };
     struct Opening {
@@ -171,18 +223,33 @@ class ChatSession {
         chat::Progress progress = {};
     };
     struct Update {
-        chat::TurnId answer = 0;
+        std::vector<chat::TurnId> answers;
         chat::Sampling before;
         chat::Sampling after;
     };
 
+    // A subtree that was removed, and where the line ended before.
+    struct Cut {
+        chat::TurnId turn = 0;
+        chat::TurnId tip = 0;
+    };
+
     void load_model(std::string path, std::string fallback, TimePoint now);
-    void answer(chat::TurnId prompt, TimePoint now);
+    void answer(const Attempt& attempt, TimePoint now);
     void send_next(TimePoint now);
-    void send_now(std::string prompt, bool stopped, TimePoint now);
+    void send_after(chat::TurnId parent, std::string prompt, TimePoint now);
+    void send_now(Sending prompt, TimePoint now);
     void sent(TimePoint now);
+    std::optional<std::string> not_now() const;
+    void tell(const std::optional<std::string>& text);
+    const std::string& conversation_id() const { return saver_.conversation_id(); }
+    void begin_with(const chat::Turn& answer, Attempt& attempt) const;
+    void moved();
+    chat::TurnId next_redo();
+    void tell_reread();
+    size_t running_tokens() const;
     void note_rate(size_t tokens, TimePoint now);
-    void compare_with_past(chat::TurnId prompt, Running& running) const;
+    void compare_with_past(chat::TurnId prompt, Running& running);
     void tell_reading(const Running& ended, const chat::Usage& usage);
 
     void save();
@@ -197,7 +264,12 @@ class ChatSession {
     void on(const core::StoreOpened& opened, TimePoint now);
     void on(const core::Saved& saved, TimePoint now);
     void on(const core::Loaded& loaded, TimePoint now);
+    void on(const core::Changed& changed, TimePoint now);
+    void on(const core::Listed& listed, TimePoint now);
+    void on(const core::Found& found, TimePoint now);
     void on(const core::Removed& removed, TimePoint now);
+    void on(const core::Exported& exported, TimePoint now);
+    void on(const core::Imported& imported, TimePoint now);
     void on(const core::StoreFailed& failed, TimePoint now);
 
     void on(const chat::ModelReady& ready, TimePoint now);
@@ -214,6 +286,7 @@ class ChatSession {
     SessionOptions options_;
     chat::Channel& channel_;
     ChatSaver saver_;
+    Library library_{saver_};
     Residency residency_;
     chat::Conversation conversation_;
     uint32_t conversation_number_ = 0;
@@ -229,10 +302,14 @@ class ChatSession {
     std::string loaded_path_;       // of model_
     bool prefetch_wanted_ = false;  // when the model is there
     std::map<chat::RequestId, KvRequest> kv_requests_;
+    std::string title_;                     // given by the user or the store
+    std::vector<chat::TurnId> redo_;        // ends of lines that were left with undo
+    std::vector<Cut> removed_;              // newest last
+    std::string rewritten_;                 // why the past is another one since the last answer
+    bool reread_wanted_ = false;            // the user is told what that costs
     chat::RequestId reported_listing_ = 0;  // a KvListed that the user asked for
-    std::string deleted_id_;                // what /undelete brings back
-    core::StoreRequestId restoring_ = 0;
-    std::map<core::StoreRequestId, std::string> removals_;  // what to say when they are done
+    Offer offer_ = Offer::none;
+    std::string listed_id_;  // the conversation's when the library was listed
     TimePoint now_;
     std::map<chat::RequestId, Update> updates_;
     chat::Progress progress_;

@@ -6,6 +6,7 @@
 
 #include "app/chat_session.h"
 #include "app/parameters.h"
+#include "app/title.h"
 #include "core/base/units.h"
 #include "core/base/utf8.h"
 
@@ -14,23 +15,6 @@ namespace {
 
 // Fewer tokens are read in a moment, whatever the reason.
 constexpr uint32_t kWorthTelling = 64;
-
-// "explain lifetimes in one sentence to": the first words of the first message.
-std::string title_from(std::string_view prompt) {
-    constexpr size_t kWords = 6;
-    constexpr size_t kColumns = 60;
-    std::string title;
-    size_t words = 0;
-    for (size_t at = 0; at < prompt.size() && words < kWords; ++words) {
-        const size_t begin = prompt.find_first_not_of(" \t\n", at);
-        if (begin == std::string_view::npos) break;
-        at = std::min(prompt.find_first_of(" \t\n", begin), prompt.size());
-        if (!title.empty()) title += " ";
-        title += prompt.substr(begin, at - begin);
-    }
-    title = core::sanitize(title);
-    return std::string(core::fit_width(title, kColumns));
-}
 
 std::string restored_text(uint64_t tokens, double seconds) {
     return "restored " + core::with_commas(tokens) + " tokens in " + core::human_seconds(seconds);
@@ -41,12 +25,12 @@ std::string restored_text(uint64_t tokens, double seconds) {
 // --- saving -----------------------------------------------------------------------------------
 
 core::ConversationHead ChatSession::head(std::string_view first_prompt) const {
-    core::ConversationHead head{.title = title_from(first_prompt),
+    core::ConversationHead head{.title = title(),
                                 .system = conversation_.system(),
                                 .sampling = options_.sampling,
                                 .fixed_seed = options_.fixed_seed,
                                 .tip = conversation_.tip()};
-    if (!conversation_.empty()) head.title = title_from(conversation_.turn(1).text);
+    if (head.title.empty()) head.title = title_from(first_prompt);
     if (model_)
         head.model = {.name = model_->name,
                       .path = loaded_path_,
@@ -55,15 +39,26 @@ core::ConversationHead ChatSession::head(std::string_view first_prompt) const {
     return head;
 }
 
+std::string ChatSession::title() const {
+    if (!title_.empty() || conversation_.empty()) return title_;
+    return title_from(conversation_.turn(1).text);
+}
+
+size_t ChatSession::running_tokens() const {
+    size_t tokens = 0;
+    for (const chat::TurnId answer : running_->answers)
+        tokens += conversation_.turn(answer).tokens.size();
+    return tokens;
+}
+
 void ChatSession::save() {
-    if (running_) running_->tokens_saved = conversation_.turn(running_->answer).tokens.size();
+    if (running_) running_->tokens_saved = running_tokens();
     saver_.save(conversation_, head({}), now_);
 }
 
 std::optional<TimePoint> ChatSession::next_wakeup() const {
     if (!running_) return std::nullopt;
-    const size_t tokens = conversation_.turn(running_->answer).tokens.size();
-    return tokens > running_->tokens_saved ? saver_.partial_due() : std::nullopt;
+    return running_tokens() > running_->tokens_saved ? saver_.partial_due() : std::nullopt;
 }
 
 void ChatSession::tick(TimePoint now) {
@@ -75,19 +70,32 @@ void ChatSession::end(TimePoint now) {
     now_ = now;
     if (!running_) return;
     running_->cancel->store(true);
-    conversation_.finish(running_->answer,
-                         {.reason = chat::FinishReason::cancelled, .seed = options_.sampling.seed});
+    for (const chat::TurnId answer : running_->answers) {
+        const chat::Turn& turn = conversation_.turn(answer);
+        if (turn.state == chat::TurnState::streaming)
+            conversation_.finish(
+                answer, {.reason = chat::FinishReason::cancelled, .seed = turn.sampling.seed});
+    }
     running_.reset();
     save();
 }
 
 void ChatSession::on(const core::StoreOpened& opened, TimePoint /*now*/) {
     saver_.on(opened);
-    if (!opened.sentence.empty()) say(opened.sentence, opened.access == core::StoreAccess::none);
+    if (opened.access != core::StoreAccess::none) library_.list();
+    if (opened.other_process && opened.access == core::StoreAccess::read_only) {
+        say(opened.sentence + " Continue here read-only, or with a temporary one? r read-only · " +
+            "t temporary");
+        offer_ = Offer::read_only_or_temporary;
+    } else if (!opened.sentence.empty()) {
+        say(opened.sentence, opened.access == core::StoreAccess::none);
+    }
 }
 
 void ChatSession::on(const core::Saved& saved, TimePoint now) {
     if (saver_.on(saved)) say("Saving works again; nothing of this chat is missing.");
+    if (std::exchange(listed_id_, saver_.conversation_id()) != saver_.conversation_id())
+        library_.list();
     if (sending_ && saved.id == sending_->id) sent(now);
 }
 
@@ -101,10 +109,7 @@ void ChatSession::on(const core::StoreFailed& failed, TimePoint now) {
     }
     // Where nothing can be saved at all, that was told when the store opened.
     if (saver_.on(failed) && saver_.saves()) say(failed.sentence, true);
-    if (removals_.erase(failed.id) != 0 || failed.id == restoring_) {
-        restoring_ = 0;
-        say(failed.sentence, true);
-    }
+    if (library_.on(failed)) say(failed.sentence, true);
     if (sending_ && failed.id == sending_->id) sent(now);
 }
 
@@ -135,6 +140,9 @@ void ChatSession::adopt(const Opening& opened, const core::StoredConversation& s
     ++conversation_number_;
     saver_.adopt(opened.ref, stored.head.id, conversation_.size());
     residency_.forget();
+    title_ = stored.head.title;
+    redo_.clear();
+    removed_.clear();
     // What was told before a conversation was there stays above it.
     std::erase_if(notices_, [](const Notice& notice) { return notice.after != 0; });
     if (!options_.system.empty()) conversation_.set_system(options_.system);
@@ -142,9 +150,11 @@ void ChatSession::adopt(const Opening& opened, const core::StoredConversation& s
     if (const chat::TurnId answer = conversation_.last_answer(); answer != 0) {
         const chat::Turn& turn = conversation_.turn(answer);
         context_used_ = turn.usage.prompt + turn.usage.generated;
-        if (turn.cut_off && answer == conversation_.tip())
-            say("The last session ended unexpectedly during this reply (" +
-                core::with_commas(turn.tokens.size()) + " tokens kept). C-x r answers again.");
+        if (turn.cut_off && answer == conversation_.tip()) {
+            say("Last session ended unexpectedly during a reply (" +
+                core::with_commas(turn.tokens.size()) + " tokens kept). c continue · r regenerate");
+            offer_ = Offer::continue_or_regenerate;
+        }
     }
     prefetch_wanted_ = true;
     if (opened.at_start) {
@@ -174,48 +184,6 @@ void ChatSession::take_parameters(const core::ConversationHead& stored) {
     if (!own_seed) sampling.seed = stored.sampling.seed;
     options_.fixed_seed = own_seed || stored.fixed_seed;
     options_.sampling = sampling;
-}
-
-// --- removing ---------------------------------------------------------------------------------
-
-std::optional<std::string> ChatSession::remove(core::Removal how) {
-    if (busy()) return "Stop the answer first (C-c).";
-    core::StoreChannel* store = saver_.store();
-    const auto ask = [&](const std::string& id) {
-        const core::StoreRequestId request = saver_.next_request();
-        store->requests.push(
-            core::RemoveConversation{.id = request, .conversation = id, .how = how});
-        return request;
-    };
-    if (how == core::Removal::restore) {
-        if (deleted_id_.empty()) return "Nothing was deleted in this session.";
-        restoring_ = ask(deleted_id_);
-        return std::nullopt;
-    }
-    if (conversation_.empty()) return "There is nothing to remove yet.";
-    const std::string id = saver_.conversation_id();
-    if (how == core::Removal::remove) {
-        if (id.empty()) return "This conversation is not saved; /new leaves it for good.";
-        deleted_id_ = id;
-        removals_[ask(id)] = "Deleted. /undelete brings it back.";
-    } else {
-        if (model_) ask_kv(chat::KvAction::drop, conversation_.leaves(), false);
-        if (!id.empty())
-            removals_[ask(id)] = "Purged: nothing of the conversation is kept on this disk.";
-        if (id == deleted_id_) deleted_id_.clear();
-    }
-    restart(saver_.temporary());
-    return std::nullopt;
-}
-
-void ChatSession::on(const core::Removed& removed, TimePoint /*now*/) {
-    if (removed.id == restoring_) {
-        restoring_ = 0;
-        if (!busy()) open(std::exchange(deleted_id_, {}));
-    } else if (const auto text = removals_.find(removed.id); text != removals_.end()) {
-        say(text->second);
-        removals_.erase(text);
-    }
 }
 
 // --- the KV cache -----------------------------------------------------------------------------
@@ -252,7 +220,9 @@ std::optional<std::string> ChatSession::manage_kv(chat::KvAction action) {
 }
 
 void ChatSession::on(const chat::KvListed& listed, TimePoint /*now*/) {
-    if (!residency_.on(listed) || listed.id != reported_listing_) return;
+    if (!residency_.on(listed)) return;
+    if (std::exchange(reread_wanted_, false)) tell_reread();
+    if (listed.id != reported_listing_) return;
     reported_listing_ = 0;
     say(residency_.report());
 }
@@ -284,7 +254,7 @@ std::optional<double> ChatSession::prefetched() const {
 // --- reading again ----------------------------------------------------------------------------
 
 // Where the past cannot stay the same, its pages are of no use.
-void ChatSession::compare_with_past(chat::TurnId prompt, Running& running) const {
+void ChatSession::compare_with_past(chat::TurnId prompt, Running& running) {
     chat::TurnId id = prompt;
     const auto answered = [this](chat::TurnId turn) {
         return conversation_.turn(turn).role == chat::Role::assistant &&
@@ -294,6 +264,7 @@ void ChatSession::compare_with_past(chat::TurnId prompt, Running& running) const
         id = conversation_.turn(id).parent;
     if (id == 0) return;
     const chat::Turn& said = conversation_.turn(id);
+    running.reason = std::exchange(rewritten_, {});
     running.past = said.usage.prompt + said.usage.generated;
     if (said.model != model_->name) {
         running.reason = "another model answered before (" + said.model + ")";
@@ -312,7 +283,7 @@ std::string ChatSession::reread_reason() const {
 }
 
 void ChatSession::tell_reading(const Running& ended, const chat::Usage& usage) {
-    const chat::TurnId prompt = conversation_.turn(ended.answer).parent;
+    const chat::TurnId prompt = conversation_.turn(ended.answers.front()).parent;
     if (usage.restored > 0) say_after(prompt, restored_text(usage.restored, usage.restore_seconds));
     const uint32_t past = std::min(ended.past, usage.prompt);
     if (past < usage.reused + kWorthTelling) return;

@@ -60,7 +60,8 @@ std::string trailer_of(const Turn& turn) {
         case TurnState::error: return turn.error;
         case TurnState::interrupted:
             return turn.cut_off ? "interrupted: the program ended here" : "stopped";
-        case TurnState::streaming: return {};
+        case TurnState::streaming:
+        case TurnState::edited: return {};
         case TurnState::done: break;
     }
     if (turn.reason == FinishReason::length)
@@ -71,46 +72,56 @@ std::string trailer_of(const Turn& turn) {
     return {};
 }
 
-// How many answers each prompt has, for those with more than one.
-struct Family {
-    uint32_t count = 0;
-    std::map<TurnId, uint32_t> places = {};
+// Which of how many siblings a turn is.
+struct Place {
+    uint32_t number = 1;
+    uint32_t count = 1;
 };
 
-std::map<TurnId, Family> families_of(const Conversation& conversation) {
-    std::map<TurnId, Family> families;
-    for (TurnId id = 1; id <= conversation.size(); ++id) {
-        const Turn& turn = conversation.turn(id);
-        if (turn.role != chat::Role::assistant) continue;
-        Family& family = families[turn.parent];
-        family.places[id] = ++family.count;
-    }
-    return families;
+// Of every turn that is not removed. One pass: a long conversation is drawn often.
+std::vector<Place> places_of(const Conversation& conversation) {
+    std::vector<uint32_t> counts(2 * (size_t{conversation.size()} + 1), 0);  // [parent][is answer]
+    const auto family = [](const Turn& turn) {
+        return 2 * size_t{turn.parent} + (turn.role == chat::Role::assistant ? 1 : 0);
+    };
+    std::vector<Place> places(size_t{conversation.size()} + 1);
+    for (TurnId id = 1; id <= conversation.size(); ++id)
+        if (const Turn& turn = conversation.turn(id); !turn.flags.removed)
+            places[id].number = ++counts[family(turn)];
+    for (TurnId id = 1; id <= conversation.size(); ++id)
+        places[id].count = counts[family(conversation.turn(id))];
+    return places;
 }
 
-std::string aside_of(const Turn& turn, const std::map<TurnId, Family>& families) {
-    if (turn.role != chat::Role::assistant) return {};
+// "pinned ┊2/3┊ 845t"
+std::string aside_of(const Turn& turn, const Place& place) {
     std::string aside;
-    const Family& family = families.at(turn.parent);
-    if (family.count > 1)
-        aside = std::to_string(family.places.at(turn.id)) + "/" + std::to_string(family.count);
+    const auto add = [&aside](std::string_view part) {
+        aside += (aside.empty() ? "" : " ") + std::string(part);
+    };
+    if (turn.flags.pinned) add("pinned");
+    if (turn.flags.excluded) add("left out");
+    if (turn.state == TurnState::edited) add("edited");
+    if (place.count > 1)
+        add("┊" + std::to_string(place.number) + "/" + std::to_string(place.count) + "┊");
     if (turn.state != TurnState::streaming && !turn.tokens.empty())
-        aside += (aside.empty() ? "" : " ") + std::to_string(turn.tokens.size()) + "t";
+        add(std::to_string(turn.tokens.size()) + "t");
     return aside;
 }
 
-Block block_of(const Turn& turn, const std::map<TurnId, Family>& families) {
+Block block_of(const Turn& turn, const Place& place) {
     const bool user = turn.role == chat::Role::user;
-    return {.item = {.key = turn.id,
-                     .label = label_of(turn),
-                     .aside = aside_of(turn, families),
-                     .label_style = user ? StyleName::role_user : StyleName::role_assistant,
-                     .text_style = StyleName::text},
-            .text = turn.text,
-            .marks = turn.marks,
-            .sampling = &turn.sampling,
-            .trailer = trailer_of(turn),
-            .trailer_style = turn.state == TurnState::error ? StyleName::error : StyleName::notice};
+    return {
+        .item = {.key = turn.id,
+                 .label = label_of(turn),
+                 .aside = aside_of(turn, place),
+                 .label_style = user ? StyleName::role_user : StyleName::role_assistant,
+                 .text_style = turn.flags.excluded ? StyleName::outside_context : StyleName::text},
+        .text = turn.text,
+        .marks = turn.marks,
+        .sampling = &turn.sampling,
+        .trailer = trailer_of(turn),
+        .trailer_style = turn.state == TurnState::error ? StyleName::error : StyleName::notice};
 }
 
 Block block_of(const Notice& notice) {
@@ -185,7 +196,7 @@ ui::StatusSegment context_segment(const ChatSession& session) {
 
 std::vector<Block> blocks_of(const ChatSession& session) {
     const Conversation& conversation = session.conversation();
-    const std::map<TurnId, Family> families = families_of(conversation);
+    const std::vector<Place> places = places_of(conversation);
     std::multimap<TurnId, const Notice*> notices;
     for (const Notice& notice : session.notices())
         notices.emplace(notice.after, &notice);
@@ -197,7 +208,7 @@ std::vector<Block> blocks_of(const ChatSession& session) {
     };
     add_notices(0);
     for (const TurnId id : conversation.line()) {
-        blocks.push_back(block_of(conversation.turn(id), families));
+        blocks.push_back(block_of(conversation.turn(id), places[id]));
         add_notices(id);
     }
     if (session.sending() != nullptr)
@@ -235,10 +246,9 @@ void show_block(ui::Transcript& transcript, size_t index, const Block& block) {
 }
 
 std::string title_of(const ChatSession& session) {
-    const Conversation& conversation = session.conversation();
     std::string title = session.model() ? session.model()->name : "moxie";
-    std::string subject = "new chat";
-    if (!conversation.empty()) subject = core::sanitize(conversation.turn(1).text);
+    std::string subject = core::sanitize(session.title());
+    if (subject.empty()) subject = "new chat";
     std::replace(subject.begin(), subject.end(), '\n', ' ');
     constexpr size_t kSubjectColumns = 40;
     const std::string_view shown = core::fit_width(subject, kSubjectColumns);
@@ -247,18 +257,16 @@ std::string title_of(const ChatSession& session) {
 }
 
 std::string branch_of(const ChatSession& session) {
-    const TurnId answer = session.conversation().last_answer();
-    if (answer == 0) return {};
-    const std::vector<TurnId> family = session.conversation().siblings(answer);
-    if (family.size() < 2) return {};
-    const auto place = std::find(family.begin(), family.end(), answer) - family.begin() + 1;
-    std::string text = "answer " + std::to_string(place) + "/" + std::to_string(family.size());
+    const TurnId turn = session.conversation().last_branch();
+    if (turn == 0) return {};
+    const std::vector<TurnId> family = session.conversation().siblings(turn);
+    const auto place = std::find(family.begin(), family.end(), turn) - family.begin() + 1;
+    std::string text = "branch " + std::to_string(place) + "/" + std::to_string(family.size());
     std::string glyphs;
     for (const TurnId sibling : family)
         if (const chat::KvEntry* entry = session.residency().of(sibling))
             glyphs += residency_glyph(*entry);
-    if (!glyphs.empty()) text += " " + glyphs;
-    return text;
+    return text + " " + (glyphs.empty() ? "⑂" : glyphs);
 }
 
 std::vector<ui::StatusSegment> status_segments(const ChatSession& session, TimePoint now,

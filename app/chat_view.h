@@ -29,8 +29,8 @@ std::vector<Block> blocks_of(const ChatSession& session);
 void show_block(ui::Transcript& transcript, size_t index, const Block& block);
 
 std::string title_of(const ChatSession& session);
-// "answer 2/3 ●◐○" for the newest answer, with what the KV cache has of each; empty where it is the
-// only one.
+// "branch 2/3 ●◐○" for the branch nearest to the end of the line, with what the KV cache has of
+// each; empty where there is none.
 std::string branch_of(const ChatSession& session);
 
 // `differences`: the parameters that are not the defaults.

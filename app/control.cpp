@@ -39,7 +39,7 @@ bool holds(std::string_view condition, const ChatApp& app) {
 
 nlohmann::json turns_json(const chat::Conversation& conversation) {
     constexpr std::array kRoles = {"system", "user", "assistant"};
-    constexpr std::array kStates = {"streaming", "done", "interrupted", "error"};
+    constexpr std::array kStates = {"streaming", "done", "interrupted", "error", "edited"};
     nlohmann::json turns = nlohmann::json::array();
     for (const chat::TurnId id : conversation.line()) {
         const chat::Turn& turn = conversation.turn(id);

@@ -14,6 +14,7 @@
 #include "app/backend.h"
 #include "app/bench_cmd.h"
 #include "app/chat_app.h"
+#include "app/chats_cmd.h"
 #include "app/config_cmd.h"
 #include "app/eval_cmd.h"
 #include "app/inspect_cmd.h"
@@ -119,6 +120,10 @@ int run(const app::InspectOptions& options) {
 
 int run(const app::KvOptions& options) {
     return app::run_kv(options, std::cout);
+}
+
+int run(const app::ChatsOptions& options) {
+    return app::run_chats(options, std::cout);
 }
 
 int run(const app::PrintText& print) {

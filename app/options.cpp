@@ -204,6 +204,8 @@ constexpr std::array kSubcommands{Subcommand{"tokenize", parse_tokenize},
                                   Subcommand{"inspect", parse_inspect},
                                   Subcommand{"bench", parse_bench},
                                   Subcommand{"kv", parse_kv},
+                                  Subcommand{"chats", parse_chats},
+                                  Subcommand{"export", parse_export},
                                   Subcommand{"config", parse_config},
                                   Subcommand{"models", parse_models}};
 

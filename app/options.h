@@ -8,6 +8,7 @@
 #include "app/backend.h"
 #include "app/bench_cmd.h"
 #include "app/chat_app.h"
+#include "app/chats_cmd.h"
 #include "app/config.h"
 #include "app/config_cmd.h"
 #include "app/eval_cmd.h"
@@ -39,9 +40,10 @@ struct PrintText {
     std::string text;
 };
 
-using Invocation = std::variant<ChatInvocation, OneShotInvocation, TokenizeOptions,
-                                EvalLogitsOptions, EvalPerplexityOptions, InspectOptions, KvOptions,
-                                BenchOptions, ConfigCmdOptions, ModelsOptions, PrintText>;
+using Invocation =
+    std::variant<ChatInvocation, OneShotInvocation, TokenizeOptions, EvalLogitsOptions,
+                 EvalPerplexityOptions, InspectOptions, KvOptions, ChatsOptions, BenchOptions,
+                 ConfigCmdOptions, ModelsOptions, PrintText>;
 
 // What the descriptors of the process are, for choosing between chat and one-shot.
 struct Terminals {

@@ -29,6 +29,8 @@ constexpr std::string_view kCommands =
     "  config           what is configured, and where\n"
     "  models           the models of this machine\n"
     "  inspect          what is in a weight file\n"
+    "  chats            the saved conversations: list, search, export, import, doctor\n"
+    "  export           write a saved conversation to a file\n"
     "  kv               what was read of conversations and is kept on disk\n"
     "  bench            how fast a model runs\n"
     "  eval logits      what a model computes, as a NumPy file\n"

@@ -1,11 +1,20 @@
 #include "core/chat/conversation.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "core/base/error.h"
 
 namespace chat {
+namespace {
+
+int64_t now_ms() {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+}
+
+}  // namespace
 
 const std::shared_ptr<const std::string>& Turn::no_system() {
     static const auto none = std::make_shared<const std::string>();
@@ -24,8 +33,7 @@ Conversation::Conversation(std::vector<Turn> turns, TurnId tip, std::string syst
             refuse("turn " + std::to_string(turn.id) + " is older than its parent");
         turns_.push_back(std::move(turn));
     }
-    if (tip_ > size() || (tip_ == 0 && size() != 0))
-        refuse("its tip " + std::to_string(tip_) + " is no turn");
+    if (tip_ > size()) refuse("its tip " + std::to_string(tip_) + " is no turn");
 }
 
 const Turn& Conversation::turn(TurnId id) const {
@@ -44,6 +52,7 @@ Turn& Conversation::add(TurnId parent, Role role, TurnState state) {
     turn.parent = parent;
     turn.role = role;
     turn.state = state;
+    turn.created = now_ms();
     tip_ = turn.id;
     return turn;
 }
@@ -52,17 +61,30 @@ void Conversation::set_system(std::string text) {
     if (text != *system_) system_ = std::make_shared<const std::string>(std::move(text));
 }
 
-TurnId Conversation::add_user(std::string text) {
-    Turn& added = add(tip_, Role::user, TurnState::done);
+TurnId Conversation::add_user(std::string text, TurnId parent) {
+    Turn& added = add(parent, Role::user, TurnState::done);
     added.text = std::move(text);
     return added.id;
 }
 
-TurnId Conversation::begin_answer(TurnId parent, std::string model, const Sampling& sampling) {
+TurnId Conversation::add_edited(TurnId original, std::string text) {
+    const Turn& before = turn(original);
+    MOXIE_CHECK(before.role == Role::assistant);
+    Turn& added = add(before.parent, Role::assistant, TurnState::edited);
+    added.text = std::move(text);
+    added.model = before.model;
+    added.system = before.system;
+    added.sampling = before.sampling;
+    return added.id;
+}
+
+TurnId Conversation::begin_answer(TurnId parent, std::string model, const Sampling& sampling,
+                                  uint32_t choice) {
     Turn& answer = add(parent, Role::assistant, TurnState::streaming);
     answer.model = std::move(model);
     answer.system = system_;
     answer.sampling = sampling;
+    answer.choice = choice;
     return answer.id;
 }
 
@@ -75,8 +97,8 @@ void Conversation::append(TurnId id, const Delta& delta) {
     for (const Token& token : delta.tokens) {
         answer.text_offsets.push_back(static_cast<uint32_t>(std::min(offset, answer.text.size())));
         offset += token.bytes.size();
+        answer.tokens.push_back(token.id);
     }
-    answer.tokens.insert(answer.tokens.end(), delta.tokens.begin(), delta.tokens.end());
 }
 
 void Conversation::mark_change(TurnId id, const Sampling& sampling) {
@@ -101,12 +123,29 @@ void Conversation::fail(TurnId id, std::string sentence) {
     answer.error = std::move(sentence);
 }
 
-std::vector<TurnId> Conversation::line() const {
+void Conversation::move_tip(TurnId id) {
+    MOXIE_CHECK(id <= turns_.size());
+    tip_ = id;
+}
+
+void Conversation::set_flags(TurnId id, TurnFlags flags) {
+    MOXIE_CHECK(!flags.removed || !is_on_line(id));
+    mutable_turn(id).flags = flags;
+}
+
+std::vector<TurnId> Conversation::line(TurnId last) const {
     std::vector<TurnId> line;
-    for (TurnId id = tip_; id != 0; id = turn(id).parent)
+    for (TurnId id = last; id != 0; id = turn(id).parent)
         line.push_back(id);
     std::reverse(line.begin(), line.end());
     return line;
+}
+
+bool Conversation::is_on_line(TurnId id) const {
+    TurnId at = tip_;
+    while (at > id)
+        at = turn(at).parent;
+    return at == id;
 }
 
 std::vector<Message> Conversation::messages(TurnId last, std::string_view model) const {
@@ -114,10 +153,9 @@ std::vector<Message> Conversation::messages(TurnId last, std::string_view model)
     for (TurnId id = last; id != 0; id = turn(id).parent) {
         const Turn& said = turn(id);
         if (said.role == Role::assistant && said.text.empty()) continue;
+        if (said.flags.excluded && id != last) continue;
         Message message{.role = said.role, .text = said.text};
-        if (said.role == Role::assistant && said.model == model)
-            for (const Token& token : said.tokens)
-                message.tokens.push_back(token.id);
+        if (said.role == Role::assistant && said.model == model) message.tokens = said.tokens;
         messages.push_back(std::move(message));
     }
     if (!system_->empty()) messages.push_back({.role = Role::system, .text = *system_});
@@ -125,21 +163,41 @@ std::vector<Message> Conversation::messages(TurnId last, std::string_view model)
     return messages;
 }
 
+Conversation Conversation::fork(TurnId last) const {
+    Conversation copy;
+    copy.system_ = system_;
+    for (const TurnId id : line(last)) {
+        Turn& added = copy.turns_.emplace_back(turn(id));
+        added.id = copy.size();
+        added.parent = added.id - 1;
+    }
+    copy.tip_ = copy.size();
+    return copy;
+}
+
 std::vector<TurnId> Conversation::siblings(TurnId id) const {
     std::vector<TurnId> found;
+    const Turn& one = turn(id);
     for (const Turn& other : turns_)
-        if (other.parent == turn(id).parent && other.role == turn(id).role)
+        if (other.parent == one.parent && other.role == one.role &&
+            (!other.flags.removed || other.id == id))
             found.push_back(other.id);
     return found;
 }
 
 TurnId Conversation::newest_leaf(TurnId id) const {
-    std::vector<TurnId> newest_child(turns_.size() + 1, 0);
+    std::vector<TurnId> newest(turns_.size() + 1, 0);
     for (const Turn& turn : turns_)
-        newest_child[turn.parent] = turn.id;
-    while (newest_child[id] != 0)
-        id = newest_child[id];
+        if (!turn.flags.removed) newest[turn.parent] = turn.id;
+    while (newest[id] != 0)
+        id = newest[id];
     return id;
+}
+
+TurnId Conversation::newest_child(TurnId id) const {
+    for (auto turn = turns_.rbegin(); turn != turns_.rend(); ++turn)
+        if (turn->parent == id && !turn->flags.removed) return turn->id;
+    return 0;
 }
 
 std::vector<TurnId> Conversation::leaves() const {
@@ -160,6 +218,20 @@ bool Conversation::show_sibling(TurnId id, int step) {
     const int next = ((static_cast<int>(here) + step) % count + count) % count;
     tip_ = newest_leaf(family[static_cast<size_t>(next)]);
     return true;
+}
+
+// One pass over the turns: a long conversation is asked this for every frame.
+TurnId Conversation::last_branch() const {
+    std::vector<uint32_t> children(2 * (turns_.size() + 1), 0);  // [parent][is an answer]
+    const auto family = [](const Turn& turn) {
+        return 2 * size_t{turn.parent} + (turn.role == Role::assistant ? 1 : 0);
+    };
+    for (const Turn& turn : turns_)
+        if (!turn.flags.removed) ++children[family(turn)];
+    TurnId id = tip_;
+    while (id != 0 && children[family(turn(id))] < 2)
+        id = turn(id).parent;
+    return id;
 }
 
 TurnId Conversation::last_answer() const {

@@ -3,8 +3,8 @@
 //
 // Append-only: regenerate and edit add siblings and move the tip; nothing is overwritten. Answers
 // keep what is needed to replay them: their token ids, parameters, changes of parameters and seed.
-// One thread at a time. Invariants: (1) a parent is older than its children; (2) at most the tip is
-// in the state `streaming`; (3) turns do not move in memory.
+// One thread at a time. Invariants: (1) a parent is older than its children; (2) turns in the state
+// `streaming` are siblings; (3) turns do not move in memory.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,8 @@ namespace chat {
 // Numbers turns from 1 in order of creation; 0 is no turn.
 using TurnId = uint32_t;
 
-enum class TurnState : uint8_t { streaming, done, interrupted, error };
+// `edited`: an answer in the user's words.
+enum class TurnState : uint8_t { streaming, done, interrupted, error, edited };
 
 // One change of the parameters, and where in the text it shows.
 struct ParameterMark {
@@ -30,12 +31,23 @@ struct ParameterMark {
     size_t text_bytes = 0;  // of the answer when it took effect
 };
 
+// What a user decided about a turn; the only part of a finished one that changes.
+struct TurnFlags {
+    bool pinned = false;
+    bool excluded = false;  // shown, and never sent to the model
+    bool removed =
+        false;  // with all that follows it: neither shown nor counted, until it is taken back
+    friend bool operator==(const TurnFlags&, const TurnFlags&) = default;
+};
+
 struct Turn {
     TurnId id = 0;
     TurnId parent = 0;
     Role role = Role::user;
     TurnState state = TurnState::done;
-    std::string text;  // as the model or the user wrote it: sanitize before it is shown
+    TurnFlags flags = {};
+    int64_t created = 0;  // milliseconds since 1970
+    std::string text;     // as the model or the user wrote it: sanitize before it is shown
     // Answers only.
     std::string model;
     // What stood in front of the conversation; never null. All answers given under the same
@@ -43,11 +55,12 @@ struct Turn {
     std::shared_ptr<const std::string> system = no_system();
     Sampling sampling;
     std::vector<ParameterMark> marks;
-    std::vector<Token> tokens;
+    std::vector<TokenId> tokens;
     std::vector<uint32_t> text_offsets;  // of each token: bytes of text before it
     FinishReason reason = FinishReason::stop;
     Usage usage;
     uint64_t seed = 0;
+    uint32_t choice = 0;   // which of the answers that were drawn together under that seed
     std::string error;     // a sentence, with TurnState::error
     bool cut_off = false;  // interrupted because the program ended
 
@@ -57,7 +70,8 @@ struct Turn {
 class Conversation {
   public:
     Conversation() = default;
-    // From turns 1, 2, ... as they were. Throws core::Error(storage) where they are no tree.
+    // From turns 1, 2, ... as they were. A tip of 0 is the beginning, before every turn. Throws
+    // core::Error(storage) where they are no tree.
     Conversation(std::vector<Turn> turns, TurnId tip, std::string system);
 
     bool empty() const { return turns_.empty(); }
@@ -72,31 +86,49 @@ class Conversation {
     void set_system(std::string text);
 
     // A new child of the tip, which it becomes.
-    TurnId add_user(std::string text);
+    TurnId add_user(std::string text) { return add_user(std::move(text), tip_); }
+    // A child of `parent` (0: a root); it becomes the tip.
+    TurnId add_user(std::string text, TurnId parent);
+    // A sibling of the answer `original` with a text that the user wrote; it becomes the tip.
+    TurnId add_edited(TurnId original, std::string text);
     // A streaming answer to `parent`, a user turn; it becomes the tip.
-    TurnId begin_answer(TurnId parent, std::string model, const Sampling& sampling);
+    TurnId begin_answer(TurnId parent, std::string model, const Sampling& sampling,
+                        uint32_t choice = 0);
     // Appends to the streaming answer `id`.
     void append(TurnId id, const Delta& delta);
     void mark_change(TurnId id, const Sampling& sampling);
     void finish(TurnId id, const Finished& finished);
     void fail(TurnId id, std::string sentence);
 
-    // From the root to the tip.
-    std::vector<TurnId> line() const;
+    // Shows the line that ends with `id`; 0: none of it.
+    void move_tip(TurnId id);
+    // REQUIRES: no turn that is removed by it is on the line to the tip.
+    void set_flags(TurnId id, TurnFlags flags);
+
+    // From the root to the tip, or to `last`.
+    std::vector<TurnId> line() const { return line(tip_); }
+    std::vector<TurnId> line(TurnId last) const;
+    bool is_on_line(TurnId id) const;
     // The prompt that ends with `last`: what Generate carries. Answers of `model` go with their
-    // exact ids, never to be tokenized again; failed and empty answers are left out.
+    // exact ids, never to be tokenized again; failed, empty and excluded ones are left out.
     std::vector<Message> messages(TurnId last, std::string_view model) const;
+    // The line to `last` as a conversation of its own, its turns numbered anew.
+    Conversation fork(TurnId last) const;
 
     // Turns with the same parent and role, oldest first, itself included.
     std::vector<TurnId> siblings(TurnId id) const;
     // Shows the sibling `step` places further (wrapping around), with its newest descendants.
     // Returns false where there is none.
     bool show_sibling(TurnId id, int step);
+    // The turn of the line that has siblings and is nearest to the tip; 0: the line has no branch.
+    TurnId last_branch() const;
     // The newest answer on the line, or 0.
     TurnId last_answer() const;
     // The turn in which a line through `id` ends: itself, or its newest descendant.
     TurnId newest_leaf(TurnId id) const;
-    // Turns without children: one for each line of the tree.
+    // The newest turn behind the line, one step on; 0: the line ends here.
+    TurnId newest_child(TurnId id) const;
+    // Turns without children, removed ones too: one for each line of the tree.
     std::vector<TurnId> leaves() const;
 
   private:

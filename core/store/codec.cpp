@@ -85,10 +85,11 @@ using Names = std::array<std::pair<Value, std::string_view>, N>;
 constexpr Names<chat::Role, 3> kRoles{{{chat::Role::system, "system"},
                                        {chat::Role::user, "user"},
                                        {chat::Role::assistant, "assistant"}}};
-constexpr Names<chat::TurnState, 4> kStates{{{chat::TurnState::streaming, "streaming"},
+constexpr Names<chat::TurnState, 5> kStates{{{chat::TurnState::streaming, "streaming"},
                                              {chat::TurnState::done, "done"},
                                              {chat::TurnState::interrupted, "interrupted"},
-                                             {chat::TurnState::error, "error"}}};
+                                             {chat::TurnState::error, "error"},
+                                             {chat::TurnState::edited, "edited"}}};
 constexpr Names<chat::FinishReason, 4> kReasons{{{chat::FinishReason::stop, "stop"},
                                                  {chat::FinishReason::length, "length"},
                                                  {chat::FinishReason::context_full, "context_full"},

@@ -20,6 +20,8 @@ StoreTrouble trouble_of(int code) {
     }
 }
 
+const std::string kMemory = ":memory:";
+
 std::string advice_for(StoreTrouble trouble) {
     switch (trouble) {
         case StoreTrouble::disk_full: return "free some space";
@@ -224,6 +226,20 @@ bool Database::has_table(std::string_view name) {
 void Database::copy_to(const std::string& path) {
     Statement statement = prepare("VACUUM INTO ?");
     statement.bind(std::string_view(path)).run();
+}
+
+Database Database::copy_in_memory() {
+    Database copy = open(kMemory, Access::create);
+    sqlite3_backup* backup = ::sqlite3_backup_init(copy.handle_, "main", handle_, "main");
+    if (backup == nullptr) fail(copy.handle_, ::sqlite3_errcode(copy.handle_), path_);
+    const int code = ::sqlite3_backup_step(backup, -1);
+    ::sqlite3_backup_finish(backup);
+    if (code != SQLITE_DONE) fail(nullptr, code, path_);
+    return copy;
+}
+
+bool Database::in_memory() const {
+    return path_ == kMemory;
 }
 
 Transaction::~Transaction() {

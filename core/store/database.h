@@ -98,6 +98,9 @@ class Database {
     bool has_table(std::string_view name);
     // A consistent copy. Throws DatabaseError.
     void copy_to(const std::string& path);
+    // The same content, which lives as long as this object.
+    Database copy_in_memory();
+    bool in_memory() const;
     const std::string& path() const { return path_; }
 
   private:

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -25,6 +27,13 @@ struct StoredModel {
     friend bool operator==(const StoredModel&, const StoredModel&) = default;
 };
 
+// Where a conversation was forked off; of one that is not saved nothing is known.
+struct ForkOrigin {
+    std::string conversation = {};  // its whole id
+    chat::TurnId turn = 0;
+    friend bool operator==(const ForkOrigin&, const ForkOrigin&) = default;
+};
+
 // All of a conversation but its turns.
 struct ConversationHead {
     std::string id = {};  // "3f2a": four hexadecimal digits or more, for good; given by the store
@@ -36,9 +45,14 @@ struct ConversationHead {
     chat::Sampling sampling = {};
     bool fixed_seed = false;
     chat::TurnId tip = 0;
-    uint32_t turns = 0;  // when listed
     bool pinned = false;
+    bool archived = false;
     bool deleted = false;
+    // When listed.
+    uint32_t turns = 0;
+    uint32_t branches = 0;   // ends of lines
+    uint64_t tokens = 0;     // of answers
+    ForkOrigin origin = {};  // counts when the conversation is made
 };
 
 struct StoredConversation {
@@ -58,22 +72,58 @@ struct SaveTurns {
     bool durable = false;  // on the disk, whatever happens to the machine, before it is answered
 };
 
-// The conversation whose id begins with `prefix`, or with none the one that was changed last.
-// Answered by Loaded; `conversation` is its name from then on.
+// What the user decided about a turn that is saved. Answered by Changed.
+struct FlagTurn {
+    StoreRequestId id = 0;
+    ConversationRef conversation = 0;
+    chat::TurnId turn = 0;
+    chat::TurnFlags flags = {};
+};
+
+// What the user decided about a conversation; what is not given stays. Answered by Changed.
+struct ChangeConversation {
+    StoreRequestId id = 0;
+    std::string conversation = {};  // its whole id
+    std::optional<std::string> title = {};
+    std::optional<bool> pinned = {};
+    std::optional<bool> archived = {};
+};
+
+// The conversation whose id begins with `prefix`, or alone has it in its title, or with none the
+// one that was changed last. Answered by Loaded; `conversation` is its name from then on.
 struct LoadConversation {
     StoreRequestId id = 0;
     ConversationRef conversation = 0;
     std::string prefix = {};
 };
 
+enum class ListKind : uint8_t {
+    open,      // neither archived nor deleted
+    archived,  // not deleted
+    deleted,   // the trash
+};
+
 // The newest first, pinned ones before. Answered by Listed.
 struct ListConversations {
     StoreRequestId id = 0;
+    ListKind kind = ListKind::open;
+    std::string filter = {};  // a part of the title, without regard to case (of ASCII letters)
     uint32_t limit = 100;
 };
 
+// Turns that have all these words, the last of which may be the beginning of one; the newest first.
+// Answered by Found.
+struct SearchTurns {
+    StoreRequestId id = 0;
+    std::string text = {};
+    std::string conversation = {};  // its whole id; empty: all
+    std::optional<chat::Role> role = {};
+    std::string model = {};  // of answers; empty: any
+    uint32_t limit = 50;
+};
+
 enum class Removal : uint8_t {
-    remove,   // it is not listed any more, and can come back
+    remove,   // it is in the trash, and can come back for kTrashDays
     restore,  // takes that back
     purge,    // for ever: rows, index and copies before migrations
 };
@@ -81,15 +131,41 @@ enum class Removal : uint8_t {
 // Answered by Removed.
 struct RemoveConversation {
     StoreRequestId id = 0;
-    std::string conversation = {};  // its whole id
+    // The beginning of its id; the whole id for purge. With restore, empty: the one deleted last.
+    std::string conversation = {};
     Removal how = Removal::remove;
+};
+
+inline constexpr int kTrashDays = 30;
+
+// Writes a conversation into a file, in the format that its name ends with (formats.h). Answered by
+// Exported.
+struct ExportConversation {
+    StoreRequestId id = 0;
+    std::shared_ptr<const StoredConversation> conversation = {};
+    std::string stored = {};  // without one: the whole id of one that is saved
+    std::string path = {};
+    bool whole_tree = true;  // else the line that is shown
+};
+
+// Reads conversations from a file (import.h) and keeps them, or none when something in it makes no
+// sense. Answered by Imported.
+struct ImportFile {
+    StoreRequestId id = 0;
+    std::string path = {};
+};
+
+// Looks whether the database is whole, and makes the search index anew. Answered by Checked.
+struct CheckStore {
+    StoreRequestId id = 0;
 };
 
 // The last request: what came before it is done, then the store ends. Not answered.
 struct CloseStore {};
 
-using StoreRequest =
-    std::variant<CloseStore, SaveTurns, LoadConversation, ListConversations, RemoveConversation>;
+using StoreRequest = std::variant<CloseStore, SaveTurns, FlagTurn, ChangeConversation,
+                                  LoadConversation, ListConversations, SearchTurns,
+                                  RemoveConversation, ExportConversation, ImportFile, CheckStore>;
 
 // --- events -----------------------------------------------------------------------------------
 
@@ -100,12 +176,18 @@ enum class StoreAccess : uint8_t { writable, read_only, none };
 struct StoreOpened {
     StoreAccess access = StoreAccess::none;
     std::string sentence = {};
+    // Another moxie has it: that one's process, 0 when unknown. Nothing: no other.
+    std::optional<int> other_process = {};
 };
 
 struct Saved {
     StoreRequestId id = 0;
     ConversationRef conversation = 0;
     std::string conversation_id = {};
+};
+
+struct Changed {
+    StoreRequestId id = 0;
 };
 
 struct Loaded {
@@ -118,8 +200,42 @@ struct Listed {
     std::vector<ConversationHead> conversations = {};
 };
 
+struct SearchHit {
+    std::string conversation = {};  // its whole id
+    std::string title = {};
+    chat::TurnId turn = 0;
+    chat::Role role = chat::Role::user;
+    int64_t created = 0;
+    std::string snippet = {};  // what was found in [brackets]
+};
+
+struct Found {
+    StoreRequestId id = 0;
+    std::vector<SearchHit> hits = {};
+};
+
 struct Removed {
     StoreRequestId id = 0;
+    std::string conversation = {};  // its whole id
+};
+
+struct Exported {
+    StoreRequestId id = 0;
+    std::string path = {};
+    uint64_t bytes = 0;
+};
+
+struct Imported {
+    StoreRequestId id = 0;
+    std::vector<ConversationHead> conversations = {};
+};
+
+struct Checked {
+    StoreRequestId id = 0;
+    std::vector<std::string> problems = {};  // none: all is well
+    uint64_t conversations = 0;
+    uint64_t turns = 0;
+    bool index_made_anew = false;
 };
 
 struct StoreFailed {
@@ -128,7 +244,8 @@ struct StoreFailed {
     std::string sentence = {};  // ready for the user
 };
 
-using StoreEvent = std::variant<StoreOpened, Saved, Loaded, Listed, Removed, StoreFailed>;
+using StoreEvent = std::variant<StoreOpened, Saved, Changed, Loaded, Listed, Found, Removed,
+                                Exported, Imported, Checked, StoreFailed>;
 
 struct StoreChannel {
     EventQueue<StoreRequest> requests{64};  // client to store

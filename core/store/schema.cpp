@@ -190,7 +190,12 @@ CREATE TRIGGER part_removed AFTER DELETE ON part WHEN old.searchable BEGIN
 END;
 )";
 
-constexpr std::array kMigrations{kVersion1};
+// Version 2. A turn that the user removed from the tree, with what follows it.
+constexpr const char* kVersion2 = R"(
+ALTER TABLE node ADD COLUMN removed INTEGER NOT NULL DEFAULT 0;
+)";
+
+constexpr std::array kMigrations{kVersion1, kVersion2};
 
 std::vector<int64_t> count_precious(Database& database) {
     std::vector<int64_t> counts(kPrecious.size(), 0);
@@ -252,7 +257,7 @@ void migrate(Database& database, std::span<const char* const> migrations) {
     const uint32_t from = schema_version(database);
     MOXIE_CHECK(from <= migrations.size());
     if (from == migrations.size()) return;
-    if (from > 0) back_up(database, from);
+    if (from > 0 && !database.in_memory()) back_up(database, from);
 
     Transaction transaction(database);
     const std::vector<int64_t> before = count_precious(database);

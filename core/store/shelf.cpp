@@ -2,6 +2,7 @@
 
 #include <array>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <map>
 #include <random>
@@ -17,6 +18,11 @@ int64_t now_ms() {
     return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
 }
 
+// Whole microseconds, so that what was read back is written as it was.
+double milliseconds(double seconds) {
+    return std::round(seconds * 1e6) / 1e3;
+}
+
 std::string hex(uint32_t value, int digits) {
     std::array<char, 16> text = {};
     std::snprintf(text.data(), text.size(), "%0*x", digits, value);
@@ -26,8 +32,8 @@ std::string hex(uint32_t value, int digits) {
 std::vector<uint32_t> ids_of(const chat::Turn& turn) {
     std::vector<uint32_t> ids;
     ids.reserve(turn.tokens.size());
-    for (const chat::Token& token : turn.tokens)
-        ids.push_back(static_cast<uint32_t>(token.id));
+    for (const TokenId token : turn.tokens)
+        ids.push_back(static_cast<uint32_t>(token));
     return ids;
 }
 
@@ -62,6 +68,10 @@ int64_t Shelf::system_row(const std::string& text) {
     return row.number(0);
 }
 
+bool Shelf::is_taken(const std::string& id) {
+    return database_.prepare("SELECT 1 FROM conversation WHERE short_id = ?").bind(id).step();
+}
+
 // Short, and never given twice while the conversation is there: the shortest length at which a few
 // random tries find a free one.
 std::string Shelf::free_short_id() {
@@ -70,8 +80,7 @@ std::string Shelf::free_short_id() {
         for (int attempt = 0; attempt < 8; ++attempt) {
             const uint32_t value = random() & ((uint32_t{1} << (4 * digits)) - 1);
             std::string id = hex(value, digits);
-            Statement taken = database_.prepare("SELECT 1 FROM conversation WHERE short_id = ?");
-            if (!taken.bind(id).step()) return id;
+            if (!is_taken(id)) return id;
         }
     return hex(random(), 8) + hex(random(), 8);
 }
@@ -81,14 +90,40 @@ int64_t Shelf::create(const ConversationHead& head) {
     const int64_t now = now_ms();
     database_
         .prepare(
-            "INSERT INTO conversation (short_id, title, created, updated) "
-            "VALUES (?, ?, ?, ?)")
+            "INSERT INTO conversation (short_id, title, created, updated, forked_from_node) "
+            "VALUES (?, ?, ?, ?, (SELECT n.id FROM node n JOIN conversation c ON c.id = n.conv_id "
+            "WHERE c.short_id = ? AND n.ordinal = ?))")
         .bind(id)
         .bind(head.title)
         .bind(now)
         .bind(now)
+        .bind(head.origin.conversation)
+        .bind(int64_t{head.origin.turn})
         .run();
     return database_.last_row();
+}
+
+int64_t Shelf::create_copy(const StoredConversation& stored) {
+    const ConversationHead& head = stored.head;
+    const bool own = head.id.size() >= 4 && !is_taken(head.id);
+    const int64_t row = create(head);
+    std::vector<chat::Turn> turns;
+    for (chat::TurnId id = 1; id <= stored.conversation.size(); ++id)
+        turns.push_back(stored.conversation.turn(id));
+    save(row, head, turns);
+    database_
+        .prepare(
+            "UPDATE conversation SET short_id = CASE WHEN ? THEN ? ELSE short_id END, created = ?, "
+            "updated = ?, pinned = ?, archived = ? WHERE id = ?")
+        .bind(int64_t{own})
+        .bind(head.id)
+        .bind(head.created)
+        .bind(head.updated)
+        .bind(int64_t{head.pinned})
+        .bind(int64_t{head.archived})
+        .bind(row)
+        .run();
+    return row;
 }
 
 std::string Shelf::short_id(int64_t conversation) {
@@ -121,21 +156,24 @@ void Shelf::save_turn(int64_t conversation, const StoredModel& in_use, const cha
     {
         Statement node = database_.prepare(
             "INSERT INTO node (conv_id, ordinal, parent_id, role, state, created, "
-            "author_model_id, system_id, params_json, seed, finish_reason, error) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+            "author_model_id, system_id, params_json, seed, rng_counter, finish_reason, error, "
+            "pinned, excluded, removed) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (conv_id, ordinal) DO UPDATE SET state = excluded.state, "
             "seed = excluded.seed, finish_reason = excluded.finish_reason, "
             "error = excluded.error WHERE node.state = 'streaming'");
         node.bind(conversation).bind(int64_t{turn.id}).bind_reference(parent);
-        node.bind(name_of(turn.role)).bind(name_of(turn.state)).bind(now_ms());
+        node.bind(name_of(turn.role)).bind(name_of(turn.state));
+        node.bind(turn.created != 0 ? turn.created : now_ms());
         node.bind_reference(author_row).bind_reference(system);
         if (answer) {
-            node.bind(params).bind(static_cast<int64_t>(turn.seed));
+            node.bind(params).bind(static_cast<int64_t>(turn.seed)).bind(int64_t{turn.choice});
             node.bind(turn.cut_off ? kCutOff : name_of(turn.reason));
         } else {
-            node.bind_null().bind_null().bind_null();
+            node.bind_null().bind_null().bind_null().bind_null();
         }
-        node.bind(turn.error).run();
+        node.bind(turn.error).bind(int64_t{turn.flags.pinned});
+        node.bind(int64_t{turn.flags.excluded}).bind(int64_t{turn.flags.removed}).run();
     }
     if (database_.changes() == 0) return;  // finished before
     const int64_t node = node_row(conversation, turn.id);
@@ -205,10 +243,10 @@ void Shelf::save_usage(int64_t node, const chat::Usage& usage) {
         .bind(int64_t{usage.recomputed})
         .bind(int64_t{usage.generated})
         .bind(static_cast<int64_t>(usage.restored_bytes))
-        .bind(usage.restore_seconds * 1e3)
-        .bind(usage.prefill_seconds * 1e3)
-        .bind(usage.decode_seconds * 1e3)
-        .bind(usage.first_token_seconds * 1e3)
+        .bind(milliseconds(usage.restore_seconds))
+        .bind(milliseconds(usage.prefill_seconds))
+        .bind(milliseconds(usage.decode_seconds))
+        .bind(milliseconds(usage.first_token_seconds))
         .run();
 }
 
@@ -228,6 +266,33 @@ void Shelf::save_head(int64_t conversation, const ConversationHead& head) {
         .bind(params)
         .bind(conversation)
         .run();
+}
+
+void Shelf::change(int64_t conversation, const ChangeConversation& wanted) {
+    const auto set = [&](const char* sql, const auto& value) {
+        if (value) database_.prepare(sql).bind(*value).bind(conversation).run();
+    };
+    const auto number = [](const std::optional<bool>& value) {
+        return value ? std::optional<int64_t>(*value) : std::nullopt;
+    };
+    set("UPDATE conversation SET title = ? WHERE id = ?", wanted.title);
+    set("UPDATE conversation SET pinned = ? WHERE id = ?", number(wanted.pinned));
+    set("UPDATE conversation SET archived = ? WHERE id = ?", number(wanted.archived));
+}
+
+void Shelf::set_flags(int64_t conversation, chat::TurnId turn, chat::TurnFlags flags) {
+    database_
+        .prepare(
+            "UPDATE node SET pinned = ?, excluded = ?, removed = ? WHERE conv_id = ? AND "
+            "ordinal = ?")
+        .bind(int64_t{flags.pinned})
+        .bind(int64_t{flags.excluded})
+        .bind(int64_t{flags.removed})
+        .bind(conversation)
+        .bind(int64_t{turn})
+        .run();
+    if (database_.changes() == 0)
+        throw DatabaseError(StoreTrouble::not_found, "", "the message is not saved");
 }
 
 // --- removing ---------------------------------------------------------------------------------

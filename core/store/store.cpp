@@ -22,6 +22,7 @@
 #include "core/store/file_lock.h"
 #include "core/store/schema.h"
 #include "core/store/shelf.h"
+#include "core/store/store_desk.h"
 
 namespace core {
 namespace {
@@ -30,50 +31,6 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kFileName = "chats.db";
 constexpr std::string_view kInMemory = " The chat continues in memory.";
-
-// The folder at which the file system begins that `path` is on.
-std::string mount_point(fs::path path) {
-    struct stat here = {};
-    while (::stat(path.c_str(), &here) != 0 && path.has_relative_path())
-        path = path.parent_path();
-    while (path.has_relative_path()) {
-        struct stat above = {};
-        if (::stat(path.parent_path().c_str(), &above) != 0 || above.st_dev != here.st_dev) break;
-        path = path.parent_path();
-    }
-    return path.string();
-}
-
-std::string free_space(const std::string& path) {
-    struct statvfs status = {};
-    if (::statvfs(path.c_str(), &status) != 0) return "unknown";
-    return human_bytes(uint64_t{status.f_bavail} * status.f_frsize);
-}
-
-// What a failed save is to the user (ux.md 3.15).
-std::string save_sentence(const DatabaseError& error, const std::string& folder) {
-    switch (error.trouble()) {
-        case StoreTrouble::disk_full: {
-            const std::string mount = mount_point(folder);
-            return "Cannot save: disk full (" + mount + ", " + free_space(mount) + " free)." +
-                   std::string(kInMemory) + " Once there is room, the next message saves it all.";
-        }
-        case StoreTrouble::read_only:
-            return "Cannot save: " + folder + " is read-only." + std::string(kInMemory);
-        default: return "Cannot save: " + error.sentence() + std::string(kInMemory);
-    }
-}
-
-StoreRequestId id_of(const StoreRequest& request) {
-    return std::visit(
-        [](const auto& r) -> StoreRequestId {
-            if constexpr (std::is_same_v<std::decay_t<decltype(r)>, CloseStore>)
-                return 0;
-            else
-                return r.id;
-        },
-        request);
-}
 
 }  // namespace
 
@@ -95,19 +52,8 @@ class Store::Impl {
     void run();
     StoreOpened open();
     StoreOpened open_for_writing();
+    StoreOpened open_beside_another(int process);
     StoreOpened open_for_reading(std::string sentence);
-    bool handle(StoreRequest& request);
-    void fail(const StoreRequest& request, StoreTrouble trouble, std::string sentence);
-
-    void on(const SaveTurns& request);
-    void on(const LoadConversation& request);
-    void on(const ListConversations& request);
-    void on(const RemoveConversation& request);
-    void purge(int64_t conversation);
-
-    Database& database();
-    Database& writable();
-
     // Constant after construction.
     const StoreOptions options_;
     const std::string path_;
@@ -116,27 +62,26 @@ class Store::Impl {
     // Store thread only.
     std::optional<FileLock> lock_;  // released after the database is closed
     std::optional<Database> database_;
-    StoreAccess access_ = StoreAccess::none;
-    std::map<ConversationRef, int64_t> rows_;
 
     std::thread thread_;  // last: it uses everything above
 };
 
 void Store::Impl::run() {
     StoreOpened opened = open();
-    access_ = opened.access;
+    StoreDesk desk(database_ ? &*database_ : nullptr, opened.access, options_);
     channel_.events.push(std::move(opened));
-    while (true) {
+    for (bool open = true; open;) {
         pollfd wait = {.fd = channel_.requests.fd(), .events = POLLIN, .revents = 0};
         ::poll(&wait, 1, -1);
         channel_.requests.acknowledge();
-        while (auto request = channel_.requests.pop())
-            if (!handle(*request)) {
-                database_.reset();
-                lock_.reset();
-                return;
-            }
+        while (auto request = channel_.requests.pop()) {
+            open = !std::holds_alternative<CloseStore>(*request);
+            if (!open) break;
+            channel_.events.push(desk.answer(*request));
+        }
     }
+    database_.reset();
+    lock_.reset();
 }
 
 // --- opening ----------------------------------------------------------------------------------
@@ -147,13 +92,7 @@ StoreOpened Store::Impl::open() {
         lock_.emplace(path_ + ".lock");
         switch (lock_->state()) {
             case FileLock::State::held: return open_for_writing();
-            case FileLock::State::elsewhere:
-                return open_for_reading("Another moxie" +
-                                        (lock_->holder() == 0
-                                             ? std::string()
-                                             : " (pid " + std::to_string(lock_->holder()) + ")") +
-                                        " holds the saved chats. This one reads them and saves "
-                                        "nothing.");
+            case FileLock::State::elsewhere: return open_beside_another(lock_->holder());
             case FileLock::State::unavailable: break;
         }
         return open_for_reading(options_.folder +
@@ -166,6 +105,14 @@ StoreOpened Store::Impl::open() {
                 .sentence = "Cannot save: " + (ours != nullptr ? ours->sentence() : error.what()) +
                             std::string(kInMemory)};
     }
+}
+
+StoreOpened Store::Impl::open_beside_another(int process) {
+    StoreOpened opened = open_for_reading(
+        "Another moxie" + (process == 0 ? "" : " (pid " + std::to_string(process) + ")") +
+        " holds this database.");
+    opened.other_process = process;
+    return opened;
 }
 
 StoreOpened Store::Impl::open_for_writing() {
@@ -181,13 +128,14 @@ StoreOpened Store::Impl::open_for_writing() {
     if (version > known)
         return open_for_reading(std::string(kFileName) + " is version " + std::to_string(version) +
                                 "; this build knows " + std::to_string(known) +
-                                ". Opened read-only: nothing is saved.");
+                                ". Opened read-only. Upgrade, or moxie chats export.");
     database_->text("PRAGMA journal_mode = WAL");
     database_->run("PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON");
     migrate(*database_);
     Transaction transaction(*database_);
     Shelf(*database_).mark_cut_off();
     transaction.commit();
+    empty_trash(*database_);
     return {.access = StoreAccess::writable, .sentence = {}};
 }
 
@@ -195,7 +143,14 @@ StoreOpened Store::Impl::open_for_reading(std::string sentence) {
     database_.reset();
     const auto try_open = [this](Database::Access access) {
         database_.emplace(Database::open(path_, access));
-        return database_->has_table("conversation");
+        if (!database_->has_table("conversation")) return false;
+        // An older one cannot be brought up to date where nothing may be written.
+        if (schema_version(*database_) < schema_migrations().size()) {
+            Database copy = database_->copy_in_memory();
+            database_.emplace(std::move(copy));
+            migrate(*database_);
+        }
+        return true;
     };
     bool usable = false;
     try {
@@ -209,104 +164,6 @@ StoreOpened Store::Impl::open_for_reading(std::string sentence) {
     if (!usable) database_.reset();
     return {.access = usable ? StoreAccess::read_only : StoreAccess::none,
             .sentence = std::move(sentence)};
-}
-
-// --- requests ---------------------------------------------------------------------------------
-
-Database& Store::Impl::database() {
-    if (!database_)
-        throw DatabaseError(StoreTrouble::not_found, "", "there are no saved chats here");
-    return *database_;
-}
-
-Database& Store::Impl::writable() {
-    if (access_ != StoreAccess::writable)
-        throw DatabaseError(StoreTrouble::read_only, path_, "is not open for writing");
-    return *database_;
-}
-
-// False: that was the last one.
-bool Store::Impl::handle(StoreRequest& request) {
-    if (std::holds_alternative<CloseStore>(request)) return false;
-    try {
-        std::visit(
-            [this](const auto& r) {
-                if constexpr (!std::is_same_v<std::decay_t<decltype(r)>, CloseStore>) on(r);
-            },
-            request);
-    } catch (const DatabaseError& error) {
-        const bool saving = std::holds_alternative<SaveTurns>(request);
-        fail(request, error.trouble(),
-             saving ? save_sentence(error, options_.folder) : error.sentence());
-    } catch (const Error& error) {
-        fail(request, StoreTrouble::damaged, error.sentence());
-    } catch (const std::exception& error) {
-        fail(request, StoreTrouble::other, std::string("Cannot save: ") + error.what() + ".");
-    }
-    return true;
-}
-
-void Store::Impl::fail(const StoreRequest& request, StoreTrouble trouble, std::string sentence) {
-    log_warning(sentence);
-    channel_.events.push(
-        StoreFailed{.id = id_of(request), .trouble = trouble, .sentence = std::move(sentence)});
-}
-
-void Store::Impl::on(const SaveTurns& request) {
-    Database& database = writable();
-    // FULL waits for the disk at every commit, NORMAL at checkpoints only.
-    database.run(request.durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
-    Shelf shelf(database);
-    Transaction transaction(database);
-    const auto known = rows_.find(request.conversation);
-    const int64_t row = known != rows_.end() ? known->second : shelf.create(request.head);
-    shelf.save(row, request.head, request.turns);
-    std::string id = shelf.short_id(row);
-    transaction.commit();
-    rows_[request.conversation] = row;
-    channel_.events.push(Saved{
-        .id = request.id, .conversation = request.conversation, .conversation_id = std::move(id)});
-}
-
-void Store::Impl::on(const LoadConversation& request) {
-    Shelf shelf(database());
-    const int64_t row = shelf.find(request.prefix);
-    Loaded loaded{.id = request.id, .conversation = shelf.load(row)};
-    rows_[request.conversation] = row;
-    channel_.events.push(std::move(loaded));
-}
-
-void Store::Impl::on(const ListConversations& request) {
-    channel_.events.push(
-        Listed{.id = request.id, .conversations = Shelf(database()).list(request.limit)});
-}
-
-void Store::Impl::on(const RemoveConversation& request) {
-    Database& database = writable();
-    Shelf shelf(database);
-    const int64_t row = shelf.exact(request.conversation);
-    if (request.how == Removal::purge) {
-        purge(row);
-    } else {
-        Transaction transaction(database);
-        shelf.set_deleted(row, request.how == Removal::remove);
-        transaction.commit();
-    }
-    channel_.events.push(Removed{.id = request.id});
-}
-
-// Nothing of it stays in any file: freed pages are overwritten (secure_delete), the log is emptied,
-// and copies from before a migration, which have it too, go.
-void Store::Impl::purge(int64_t conversation) {
-    Database& database = *database_;
-    database.run("PRAGMA synchronous = FULL");
-    Transaction transaction(database);
-    Shelf(database).purge(conversation);
-    transaction.commit();
-    database.text("PRAGMA wal_checkpoint(TRUNCATE)");
-    std::error_code ignored;
-    fs::remove_all(backup_folder(database), ignored);
-    std::erase_if(rows_, [&](const auto& entry) { return entry.second == conversation; });
 }
 
 Store::Store(StoreOptions options, StoreChannel& channel)

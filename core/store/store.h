@@ -6,6 +6,7 @@
 // program, and of the machine but for the last moments. docs/store.md has schema and rules.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -15,7 +16,10 @@ namespace core {
 
 struct StoreOptions {
     std::string folder = {};  // of chats.db and its lock; made with mode 0700
-    uint32_t page_limit = 0;  // for tests: as if the disk were full beyond so many pages; 0 = none
+    // For tests: as if the disk were full beyond so many pages (0: it is not), and as if it took
+    // this long to have written a commit for good.
+    uint32_t page_limit = 0;
+    std::chrono::milliseconds sync_time{0};
 };
 
 class Store {

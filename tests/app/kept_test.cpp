@@ -242,7 +242,7 @@ TEST(Kept, NothingToOpenIsSaidAndANewChatBegins) {
     }
     KeptChat chat(folder.path(), {.resume = "beef"});
     chat.ready();
-    chat.until_seen("No conversation has the id beef.");
+    chat.until_seen("No conversation has the id beef");
     chat.converse("hello", {"hi"});
     EXPECT_FALSE(chat.session().saver().conversation_id().empty());
 }
@@ -343,7 +343,7 @@ TEST(Kept, ACrashInTheMiddleOfAnAnswerIsSaid) {
     }
     KeptChat chat(folder.path(), {.resume = ""});
     chat.ready();
-    chat.until_seen("The last session ended unexpectedly during this reply (2 tokens kept).");
+    chat.until_seen("Last session ended unexpectedly during a reply (2 tokens kept). c continue · r");
     EXPECT_TRUE(chat.sees("one two"));
     EXPECT_TRUE(chat.sees("interrupted"));
 }
@@ -377,7 +377,7 @@ TEST(Kept, ADeletedConversationComesBackAndAPurgedOneDoesNot) {
     EXPECT_EQ(kv[0].action, chat::KvAction::drop);
     EXPECT_EQ(kv[0].lines.size(), 2U);  // both answers
     chat.enter("/undelete");
-    chat.until_seen("Nothing was deleted");
+    chat.until_seen("The trash is empty.");
     owner.reset();
     KeptChat other(folder.path(), {.resume = id});
     other.ready();

@@ -93,7 +93,7 @@ TEST(Residency, TheChatShowsItForTheConversationAndForEachBranch) {
     chat.until_idle();
     list(chat, {{.tokens = 400, .on_disk = 399, .disk_bytes = 40'000'000, .restore_seconds = 0.1},
                 {.tokens = 300, .resident = 299}});
-    EXPECT_TRUE(chat.sees("answer 2/2 ◐●")) << chat.screen();
+    EXPECT_TRUE(chat.sees("branch 2/2 ◐●")) << chat.screen();
     EXPECT_TRUE(chat.sees("● resident"));
     chat.type("\x18[");  // moving asks again
     list(chat, {{.tokens = 400, .on_disk = 399, .disk_bytes = 40'000'000, .restore_seconds = 0.1},

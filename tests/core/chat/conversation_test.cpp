@@ -204,5 +204,86 @@ TEST(Conversation, TurnsDoNotMoveWhileOthersAreAdded) {
     EXPECT_EQ(first.text, "q");
 }
 
+TEST(Conversation, AnEditedPromptIsASiblingAndTheOldOneKeepsItsAnswers) {
+    Conversation conversation;
+    const TurnId prompt = conversation.add_user("q");
+    const TurnId first = answer(conversation, prompt, {"one"});
+    const TurnId edited = conversation.add_user("better q", 0);
+    const TurnId second = answer(conversation, edited, {"two"});
+    EXPECT_EQ(conversation.line(), (std::vector<TurnId>{edited, second}));
+    EXPECT_EQ(conversation.siblings(prompt), (std::vector<TurnId>{prompt, edited}));
+    EXPECT_EQ(conversation.last_branch(), edited);
+    EXPECT_TRUE(conversation.show_sibling(edited, -1));
+    EXPECT_EQ(conversation.line(), (std::vector<TurnId>{prompt, first}));
+}
+
+TEST(Conversation, AnEditedAnswerHasNoIdsOfAModel) {
+    Conversation conversation;
+    const TurnId prompt = conversation.add_user("q");
+    const TurnId first = answer(conversation, prompt, {"one"});
+    const TurnId edited = conversation.add_edited(first, "mine");
+    EXPECT_EQ(conversation.turn(edited).state, TurnState::edited);
+    EXPECT_EQ(conversation.siblings(edited), (std::vector<TurnId>{first, edited}));
+    const auto messages = conversation.messages(edited, "m");
+    EXPECT_EQ(messages.back().text, "mine");
+    EXPECT_TRUE(messages.back().tokens.empty());
+}
+
+TEST(Conversation, ExcludedTurnsAreShownAndNotSent) {
+    Conversation conversation;
+    const TurnId prompt = conversation.add_user("q");
+    const TurnId first = answer(conversation, prompt, {"one"});
+    const TurnId next = conversation.add_user("more");
+    conversation.set_flags(prompt, {.excluded = true});
+    conversation.set_flags(first, {.excluded = true});
+    EXPECT_EQ(conversation.line(), (std::vector<TurnId>{prompt, first, next}));
+    const auto messages = conversation.messages(next, "m");
+    ASSERT_EQ(messages.size(), 1U);
+    EXPECT_EQ(messages[0].text, "more");
+    // What is asked is sent in any case.
+    conversation.set_flags(next, {.excluded = true});
+    EXPECT_EQ(conversation.messages(next, "m").size(), 1U);
+}
+
+TEST(Conversation, ARemovedTurnIsNoSiblingAndNoBranch) {
+    Conversation conversation;
+    const TurnId prompt = conversation.add_user("q");
+    const TurnId first = answer(conversation, prompt, {"one"});
+    const TurnId second = answer(conversation, prompt, {"two"});
+    conversation.set_flags(first, {.removed = true});
+    EXPECT_EQ(conversation.siblings(second), std::vector<TurnId>{second});
+    EXPECT_EQ(conversation.last_branch(), 0U);
+    EXPECT_FALSE(conversation.show_sibling(second, 1));
+    EXPECT_EQ(conversation.newest_leaf(prompt), second);
+    EXPECT_EQ(conversation.leaves(), (std::vector<TurnId>{first, second}));
+    conversation.set_flags(first, {});
+    EXPECT_EQ(conversation.siblings(second).size(), 2U);
+}
+
+TEST(Conversation, AForkIsTheLineAlone) {
+    Conversation conversation;
+    conversation.set_system("Be brief.");
+    const TurnId prompt = conversation.add_user("q");
+    answer(conversation, prompt, {"one"});
+    const TurnId second = answer(conversation, prompt, {"two", " words"});
+    conversation.add_user("more");
+    const Conversation fork = conversation.fork(second);
+    EXPECT_EQ(fork.line(), (std::vector<TurnId>{1, 2}));
+    EXPECT_EQ(fork.turn(2).text, "two words");
+    EXPECT_EQ(fork.turn(2).tokens, (std::vector<TokenId>{1, 2}));
+    EXPECT_EQ(fork.system(), "Be brief.");
+    EXPECT_EQ(conversation.size(), 4U);
+}
+
+TEST(Conversation, TheBeginningIsALineWithoutTurns) {
+    Conversation conversation;
+    const TurnId prompt = conversation.add_user("q");
+    conversation.move_tip(0);
+    EXPECT_TRUE(conversation.line().empty());
+    EXPECT_EQ(conversation.last_answer(), 0U);
+    EXPECT_EQ(conversation.newest_child(0), prompt);
+    EXPECT_FALSE(conversation.is_on_line(prompt));
+}
+
 }  // namespace
 }  // namespace chat

@@ -34,7 +34,7 @@ std::string prompt_text(chat::TurnId id) {
         chat::Turn answer = answer_turn(id + 1, id, "", chat::TurnState::streaming);
         for (int step = 0; step < 4; ++step) {
             answer.text += " some more words of an answer";
-            answer.tokens.push_back({.id = step, .bytes = " some"});
+            answer.tokens.push_back(step);
             answer.text_offsets.push_back(0);
             if (step == 3) answer.state = chat::TurnState::done;
             client.save(ref, {.tip = id + 1}, {answer});

@@ -45,8 +45,10 @@ std::vector<chat::Turn> whole_tree() {
     chat::Turn first = answer_turn(2, 1, "one \xC3\xA9");
     first.system = system;
     first.seed = 7;
-    first.tokens = {
-        {.id = 11, .bytes = "one"}, {.id = 12, .bytes = " \xC3"}, {.id = 0, .bytes = ""}};
+    first.tokens = {11, 12, 0};
+    first.created = 1234;
+    first.choice = 3;
+    first.flags = {.pinned = true};
     first.text_offsets = {0, 3, 6};
     first.usage = {.prompt = 10,
                    .reused = 9,
@@ -61,7 +63,8 @@ std::vector<chat::Turn> whole_tree() {
     chat::Turn second = answer_turn(3, 1, "two three");
     second.system = system;
     second.sampling = {.temperature = 0.5F};
-    second.tokens = {{.id = 21, .bytes = "two"}, {.id = 22, .bytes = " three"}};
+    second.tokens = {21, 22};
+    second.flags = {.excluded = true};
     second.text_offsets = {0, 3};
     second.reason = chat::FinishReason::length;
     chat::Sampling warmer = second.sampling;
@@ -116,9 +119,12 @@ void expect_same(const chat::Turn& a, const chat::Turn& b) {
     EXPECT_EQ(a.seed, b.seed);
     EXPECT_EQ(a.error, b.error);
     EXPECT_EQ(a.text_offsets, b.text_offsets);
-    ASSERT_EQ(a.tokens.size(), b.tokens.size());
-    for (size_t i = 0; i < a.tokens.size(); ++i)
-        EXPECT_EQ(a.tokens[i].id, b.tokens[i].id);
+    EXPECT_EQ(a.tokens, b.tokens);
+    EXPECT_EQ(a.choice, b.choice);
+    EXPECT_EQ(a.flags, b.flags);
+    if (a.created != 0) {
+        EXPECT_EQ(a.created, b.created);
+    }
     ASSERT_EQ(a.marks.size(), b.marks.size());
     for (size_t i = 0; i < a.marks.size(); ++i)
         expect_same_mark(a.marks[i], b.marks[i]);
@@ -188,7 +194,7 @@ TEST(Store, AnAnswerGrowsUntilItIsFinishedAndNeverChangesAfterwards) {
     chat::Turn answer = answer_turn(2, 1, "on", chat::TurnState::streaming);
     client.save(1, {.tip = 2}, {answer});
     answer.text = "one two";
-    answer.tokens = {{.id = 5, .bytes = "one"}};
+    answer.tokens = {5};
     answer.text_offsets = {0};
     client.save(1, {.tip = 2}, {answer});
     answer.state = chat::TurnState::done;

@@ -1,0 +1,191 @@
+#include "app/chats_cmd.h"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <ostream>
+#include <utility>
+#include <variant>
+
+#include <nlohmann/json.hpp>
+
+#include "app/library.h"
+#include "core/base/error.h"
+#include "core/base/utf8.h"
+#include "core/store/formats.h"
+#include "core/store/store.h"
+
+namespace app {
+namespace {
+
+using nlohmann::json;
+
+// The store, asked and waited for.
+class WaitingStore {
+  public:
+    explicit WaitingStore(const std::string& folder)
+        : store_({.folder = folder}, channel_), opened_(std::get<core::StoreOpened>(next())) {}
+
+    const core::StoreOpened& opened() const { return opened_; }
+
+    // Throws core::Error(storage) with what the store says.
+    template <class Answer, class Request>
+    Answer ask(Request request) {
+        request.id = 1;
+        channel_.requests.push(std::move(request));
+        core::StoreEvent event = next();
+        if (const auto* failed = std::get_if<core::StoreFailed>(&event))
+            throw core::Error(core::ErrorKind::storage, "", as_problem(failed->sentence));
+        return std::get<Answer>(std::move(event));
+    }
+
+  private:
+    core::StoreEvent next() {
+        while (true) {
+            if (auto event = channel_.events.pop()) return *std::move(event);
+            pollfd wait = {.fd = channel_.events.fd(), .events = POLLIN, .revents = 0};
+            ::poll(&wait, 1, -1);
+            channel_.events.acknowledge();
+        }
+    }
+
+    // Sentences are for the chat; here they stand behind the name of the program.
+    static std::string as_problem(std::string sentence) {
+        if (sentence.ends_with('.')) sentence.pop_back();
+        return sentence;
+    }
+
+    core::StoreChannel channel_;
+    core::Store store_;
+    core::StoreOpened opened_;
+};
+
+json head_json(const core::ConversationHead& head) {
+    return {{"id", head.id},
+            {"title", head.title},
+            {"created", head.created},
+            {"updated", head.updated},
+            {"model", head.model.name},
+            {"turns", head.turns},
+            {"branches", head.branches},
+            {"tokens", head.tokens},
+            {"pinned", head.pinned},
+            {"archived", head.archived},
+            {"deleted", head.deleted}};
+}
+
+std::string dumped(const json& value) {
+    return value.dump(1, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
+int list(const ChatsOptions& options, WaitingStore& store, std::ostream& out) {
+    const auto listed = store.ask<core::Listed>(core::ListConversations{
+        .kind = options.kind, .filter = options.what, .limit = options.limit});
+    if (options.json) {
+        json rows = json::array();
+        for (const core::ConversationHead& head : listed.conversations)
+            rows.push_back(head_json(head));
+        out << dumped(rows);
+        return 0;
+    }
+    for (const core::ConversationHead& head : listed.conversations)
+        out << head_text(head) << '\n';
+    if (listed.conversations.empty()) out << "There is no such conversation.\n";
+    return 0;
+}
+
+int search(const ChatsOptions& options, WaitingStore& store, std::ostream& out) {
+    const auto found =
+        store.ask<core::Found>(core::SearchTurns{.text = options.what, .limit = options.limit});
+    json rows = json::array();
+    for (const core::SearchHit& hit : found.hits) {
+        if (options.json) {
+            rows.push_back({{"conversation", hit.conversation},
+                            {"title", hit.title},
+                            {"turn", hit.turn},
+                            {"role", hit.role == chat::Role::user ? "user" : "assistant"},
+                            {"created", hit.created},
+                            {"snippet", hit.snippet}});
+            continue;
+        }
+        std::string snippet = core::sanitize(hit.snippet);
+        std::replace(snippet.begin(), snippet.end(), '\n', ' ');
+        out << hit.conversation << "  " << core::sanitize(hit.title) << ": " << snippet << '\n';
+    }
+    if (options.json)
+        out << dumped(rows);
+    else if (found.hits.empty())
+        out << "Nothing was found.\n";
+    return 0;
+}
+
+int export_one(const ChatsOptions& options, WaitingStore& store, std::ostream& out) {
+    const core::FileFormat format = !options.format.empty()
+                                        ? core::file_format_named(options.format)
+                                    : !options.path.empty() ? core::file_format_of(options.path)
+                                                            : core::FileFormat::markdown;
+    const auto loaded =
+        store.ask<core::Loaded>(core::LoadConversation{.conversation = 1, .prefix = options.what});
+    const std::string text =
+        core::conversation_text(loaded.conversation, format, options.whole_tree);
+    if (options.path.empty())
+        out << text;
+    else
+        core::write_new_file(options.path, text);
+    return 0;
+}
+
+int import_file(const ChatsOptions& options, WaitingStore& store, std::ostream& out) {
+    const auto imported = store.ask<core::Imported>(core::ImportFile{.path = options.what});
+    json rows = json::array();
+    for (const core::ConversationHead& head : imported.conversations) {
+        if (options.json)
+            rows.push_back(head_json(head));
+        else
+            out << head_text(head) << '\n';
+    }
+    if (options.json)
+        out << dumped(rows);
+    else
+        out << "Imported " << imported.conversations.size()
+            << (imported.conversations.size() == 1 ? " conversation.\n" : " conversations.\n");
+    return 0;
+}
+
+int doctor(const ChatsOptions& options, WaitingStore& store, std::ostream& out) {
+    const auto checked = store.ask<core::Checked>(core::CheckStore{});
+    const int status = checked.problems.empty() ? 0 : static_cast<int>(core::ErrorKind::storage);
+    if (options.json) {
+        out << dumped({{"problems", checked.problems},
+                       {"conversations", checked.conversations},
+                       {"turns", checked.turns},
+                       {"index_made_anew", checked.index_made_anew}});
+        return status;
+    }
+    out << checked.conversations << " conversations, " << checked.turns << " turns\n";
+    for (const std::string& problem : checked.problems)
+        out << "problem: " << core::sanitize(problem) << '\n';
+    if (checked.problems.empty()) out << "the database is whole\n";
+    out << (checked.index_made_anew ? "the search index was made anew\n"
+                                    : "the search index was left as it is\n");
+    return status;
+}
+
+}  // namespace
+
+int run_chats(const ChatsOptions& options, std::ostream& out) {
+    WaitingStore store(options.data_folder);
+    if (store.opened().access == core::StoreAccess::none && !store.opened().sentence.empty())
+        throw core::Error(core::ErrorKind::storage, options.data_folder,
+                          "has no saved chats that can be read");
+    switch (options.action) {
+        case ChatsAction::list: return list(options, store, out);
+        case ChatsAction::search: return search(options, store, out);
+        case ChatsAction::export_one: return export_one(options, store, out);
+        case ChatsAction::import_file: return import_file(options, store, out);
+        case ChatsAction::doctor: break;
+    }
+    return doctor(options, store, out);
+}
+
+}  // namespace app

@@ -1,0 +1,183 @@
+// Commands of conversations: beginning, finding, naming, leaving and removing them.
+#include <array>
+#include <string>
+
+#include "app/chat_app.h"
+#include "app/command_words.h"
+#include "app/commands.h"
+#include "app/library.h"
+#include "core/store/formats.h"
+
+namespace app {
+namespace {
+
+// Ids of saved conversations that begin with the word, or whose titles have it.
+std::vector<std::string> complete_conversation(const ChatApp& app, std::string_view begun) {
+    std::vector<std::string> by_id;
+    std::vector<std::string> by_title;
+    for (const core::ConversationHead& head : app.session().library().conversations()) {
+        if (head.id.starts_with(begun)) by_id.push_back(head.id);
+        if (head.title.find(begun) != std::string::npos) by_title.push_back(head.id);
+    }
+    return by_id.empty() ? by_title : by_id;
+}
+
+void run_new(ChatApp& app, std::string_view arguments) {
+    require_idle(app, "/new");
+    app.new_chat(false);
+    if (!arguments.empty()) app.report(app.session().change({.title = std::string(arguments)}));
+}
+
+void run_temporary(ChatApp& app, std::string_view /*arguments*/) {
+    require_idle(app, "/temporary");
+    app.new_chat(true);
+}
+
+void require_store(const ChatApp& app, std::string_view command) {
+    if (app.session().saver().store() == nullptr)
+        usage(command, "nothing is saved in a temporary session",
+              "start moxie without --temporary");
+}
+
+struct ListWord {
+    std::string_view word;
+    core::ListKind kind;
+};
+
+constexpr std::array kListWords = {ListWord{"--archived", core::ListKind::archived},
+                                   ListWord{"--trash", core::ListKind::deleted}};
+
+void run_list(ChatApp& app, std::string_view arguments) {
+    require_store(app, "/list");
+    core::ListKind kind = core::ListKind::open;
+    const auto [word, rest] = split(arguments);
+    for (const ListWord& known : kListWords)
+        if (known.word == word) kind = known.kind;
+    app.session().library().tell_list(kind,
+                                      std::string(kind == core::ListKind::open ? arguments : rest));
+}
+
+std::vector<std::string> complete_list(const ChatApp& /*app*/, std::string_view begun) {
+    std::vector<std::string> found;
+    for (const ListWord& known : kListWords)
+        if (known.word.starts_with(begun)) found.emplace_back(known.word);
+    return found;
+}
+
+void run_open(ChatApp& app, std::string_view arguments) {
+    require_idle(app, "/open");
+    if (arguments.empty()) return app.open_panel("conversations");
+    app.session().open(std::string(arguments));
+}
+
+void run_rename(ChatApp& app, std::string_view arguments) {
+    if (arguments.empty()) usage("/rename", "no title is given", "/rename TITLE");
+    app.report(app.session().change({.title = std::string(arguments)}));
+}
+
+// "text [--all] [--role user|assistant] [--model NAME]": of this conversation, or of all.
+void run_find(ChatApp& app, std::string_view arguments) {
+    require_store(app, "/find");
+    core::SearchTurns wanted{.conversation = app.session().saver().conversation_id()};
+    const std::vector<std::string_view> words = words_of(arguments);
+    for (size_t i = 0; i < words.size(); ++i) {
+        const std::string_view value = i + 1 < words.size() ? words[i + 1] : std::string_view();
+        if (words[i] == "--all") {
+            wanted.conversation.clear();
+        } else if (words[i] == "--role") {
+            if (value != "user" && value != "assistant")
+                usage("/find --role", "is " + std::string(value), "must be user or assistant");
+            wanted.role = value == "user" ? chat::Role::user : chat::Role::assistant;
+            ++i;
+        } else if (words[i] == "--model") {
+            wanted.model = value;
+            ++i;
+        } else {
+            wanted.text += (wanted.text.empty() ? "" : " ") + std::string(words[i]);
+        }
+    }
+    if (wanted.text.empty()) usage("/find", "no text is given", "/find TEXT [--all]");
+    app.session().library().search(std::move(wanted), true);
+}
+
+std::vector<std::string> complete_find(const ChatApp& /*app*/, std::string_view arguments) {
+    const size_t space = arguments.rfind(' ');
+    const std::string_view begun =
+        space == std::string_view::npos ? arguments : arguments.substr(space + 1);
+    std::vector<std::string> found;
+    for (const std::string_view word : {"--all", "--role", "--model"})
+        if (word.starts_with(begun)) found.emplace_back(word);
+    return found;
+}
+
+void run_delete(ChatApp& app, std::string_view arguments) {
+    app.report(app.session().remove(core::Removal::remove, std::string(arguments)));
+}
+
+void run_undelete(ChatApp& app, std::string_view arguments) {
+    require_idle(app, "/undelete");
+    app.report(app.session().remove(core::Removal::restore, std::string(arguments)));
+}
+
+void run_purge(ChatApp& app, std::string_view arguments) {
+    if (arguments == "yes") return app.report(app.session().remove(core::Removal::purge));
+    app.say(
+        "This removes the conversation and all that was read of it from this disk, for ever. "
+        "/purge yes does it; /delete can be taken back.");
+}
+
+// "path [--branch|--tree]"
+void run_export(ChatApp& app, std::string_view arguments) {
+    const auto [path, word] = split(arguments);
+    if (path.empty())
+        usage("/export", "no file is given", "end its name with .jsonl, .json, .md, .html or .txt");
+    if (!word.empty() && word != "--branch" && word != "--tree")
+        usage("/export " + std::string(word), "is not understood", "there are --branch and --tree");
+    core::file_format_of(path);
+    app.report(app.session().export_to(std::string(path), word != "--branch"));
+}
+
+void run_import(ChatApp& app, std::string_view arguments) {
+    require_store(app, "/import");
+    if (arguments.empty()) usage("/import", "no file is given", "/import FILE");
+    app.session().library().import_from(std::string(arguments));
+}
+
+template <const std::string_view& kName>
+void toggle_panel(ChatApp& app, std::string_view /*arguments*/) {
+    app.toggle_panel(kName);
+}
+
+constexpr std::string_view kConversations = "conversations";
+constexpr std::string_view kTree = "tree";
+
+constexpr std::array kCommands = {
+    Command{"new", "", "[TITLE]", "a new, empty conversation", "C-x n", run_new},
+    Command{"conversations", "", "", "the list of conversations, to open, find, name, remove",
+            "C-x s|F2", toggle_panel<kConversations>},
+    Command{"tree", "", "", "the branches of this conversation", "C-x t|F8", toggle_panel<kTree>},
+    Command{"open", "", "ID|TITLE", "another conversation", "", run_open, complete_conversation},
+    Command{"list", "", "[TITLE] [--archived] [--trash]", "saved conversations", "", run_list,
+            complete_list},
+    Command{"find", "", "TEXT [--all] [--role R] [--model M]", "what was said here, or anywhere",
+            "C-x /", run_find, complete_find},
+    Command{"rename", "", "TITLE", "another title", "", run_rename},
+    Command{"delete", "", "[ID]", "remove this conversation, or one; /undelete takes it back", "",
+            run_delete, complete_conversation},
+    Command{"undelete", "", "[ID]", "bring back what was deleted last; 30 days long", "",
+            run_undelete},
+    Command{"purge", "", "[yes]", "remove this conversation for ever", "", run_purge},
+    Command{"temporary", "", "", "a new conversation of which nothing is kept", "", run_temporary},
+    Command{"export", "", "FILE [--branch|--tree]", "write it as .jsonl .json .md .html .txt",
+            "C-x w", run_export},
+    Command{"import", "", "FILE", "read conversations: moxie's, ChatGPT's, ShareGPT's", "",
+            run_import},
+};
+
+}  // namespace
+
+CommandGroup conversation_commands() {
+    return {.title = "Conversations", .commands = kCommands};
+}
+
+}  // namespace app

@@ -1,0 +1,177 @@
+// The list of saved conversations, and the search in what was said in them.
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "app/chat_app.h"
+#include "app/commands.h"
+#include "app/library.h"
+#include "app/panel.h"
+#include "app/residency.h"
+#include "core/base/units.h"
+#include "core/base/utf8.h"
+
+namespace app {
+namespace {
+
+constexpr std::string_view kFilter = "/";
+constexpr std::string_view kSearch = "//";
+constexpr std::string_view kRename = "title: ";
+
+// "grok · 12 turns, 2 branches · 3,120 tokens"
+std::string figures(const core::ConversationHead& head) {
+    std::string text = head.model.name.empty() ? "no model" : head.model.name;
+    text += " · " + std::to_string(head.turns) + (head.turns == 1 ? " turn" : " turns");
+    if (head.branches > 1) text += ", " + std::to_string(head.branches) + " branches";
+    if (head.tokens > 0) text += " · " + core::with_commas(head.tokens) + " tokens";
+    return text;
+}
+
+class ConversationPanel : public Panel {
+  public:
+    ConversationPanel() : Panel("conversations") {
+        list().set_empty("no conversation is saved yet");
+    }
+
+    std::string_view name() const override { return "conversations"; }
+
+    std::vector<PanelKey> keys() const override {
+        return {{"n", "new"},    {"r", "rename"},  {"p", "pin"},    {"a", "archive"},
+                {"d", "delete"}, {"U", "undo"},    {"x", "export"}, {"s", "search"},
+                {"T", "trash"},  {"A", "archived"}};
+    }
+
+    void refresh(const ChatApp& app) override {
+        const Library& library = app.session().library();
+        list().set_title(kind_ == core::ListKind::deleted    ? "trash"
+                         : kind_ == core::ListKind::archived ? "archived conversations"
+                                                             : "conversations");
+        list().set_hint(searching_ ? "Enter open, Esc back"
+                                   : "Enter open /filter //search n r p a d U x T A q");
+        std::vector<ui::PanelRow> rows;
+        searching_ ? add_hits(library, rows) : add_conversations(app, library, rows);
+        list().set_rows(std::move(rows));
+    }
+
+  protected:
+    bool choose(ChatApp& app) override {
+        const std::string id = current();
+        if (kind_ == core::ListKind::deleted) {
+            app.session().library().remove(id, core::Removal::restore);
+            return true;
+        }
+        const chat::TurnId turn = searching_ ? turns_.at(list().current()->key - 1) : 0;
+        run_command(app, "/open " + id);
+        if (turn != 0) app.show_when_open(turn);
+        return false;
+    }
+
+    bool act(ChatApp& app, std::string_view key) override {
+        Library& library = app.session().library();
+        const core::ConversationHead* head = current_head(library);
+        if (key == "n") return run_command(app, "/new"), false;
+        if (key == "U") return run_command(app, "/undelete"), true;
+        if (key == "s") return begin_search(), true;
+        if (key == "T") return show(app, core::ListKind::deleted), true;
+        if (key == "A") return show(app, core::ListKind::archived), true;
+        if (head == nullptr) return true;
+        const std::string id = head->id;
+        if (key == "r") {
+            list().ask(std::string(kRename), head->title);
+        } else if (key == "p") {
+            app.session().change({.conversation = id, .pinned = !head->pinned});
+        } else if (key == "a") {
+            app.session().change({.conversation = id, .archived = !head->archived});
+        } else if (key == "d") {
+            run_command(app, "/delete " + id);
+        } else if (key == "x") {
+            app.session().library().export_stored(id, id + ".jsonl");
+        }
+        return true;
+    }
+
+    void typed(ChatApp& app) override {
+        if (!list().asking()) {
+            searching_ = false;
+        } else if (list().prompt() == kFilter && list().input() == "/") {
+            begin_search();
+        } else if (list().prompt() == kSearch) {
+            app.session().library().search({.text = std::string(list().input())}, false);
+        }
+        refresh(app);
+    }
+
+    void entered(ChatApp& app, std::string_view prompt, std::string_view text) override {
+        if (prompt == kRename)
+            app.session().change({.conversation = current(), .title = std::string(text)});
+    }
+
+  private:
+    void begin_search() {
+        searching_ = true;
+        list().ask(std::string(kSearch));
+    }
+
+    void show(ChatApp& app, core::ListKind kind) {
+        kind_ = kind_ == kind ? core::ListKind::open : kind;
+        app.session().library().list(kind_);
+    }
+
+    void add_conversations(const ChatApp& app, const Library& library,
+                           std::vector<ui::PanelRow>& rows) {
+        ids_.clear();
+        const std::string& open = app.session().saver().conversation_id();
+        const int64_t now = now_in_ms();
+        for (const core::ConversationHead& head : library.conversations()) {
+            ids_.push_back(head.id);
+            const chat::KvEntry* entry =
+                head.id == open ? app.session().residency().current() : nullptr;
+            rows.push_back({.key = std::hash<std::string>()(head.id),
+                            .text = (head.pinned ? "▲ " : "") + head.title,
+                            .aside = age_text(head.updated, now),
+                            .detail = figures(head) +
+                                      (entry != nullptr ? " · " + residency_label(*entry) : ""),
+                            .marked = head.id == open});
+        }
+    }
+
+    void add_hits(const Library& library, std::vector<ui::PanelRow>& rows) {
+        ids_.clear();
+        turns_.clear();
+        for (const core::SearchHit& hit : library.hits()) {
+            ids_.push_back(hit.conversation);
+            turns_.push_back(hit.turn);
+            rows.push_back({.key = turns_.size(), .text = hit.title, .detail = hit.snippet});
+        }
+    }
+
+    // The id of the row under the cursor.
+    std::string current() const {
+        const ui::PanelRow* row = list().current();
+        if (row == nullptr) return {};
+        if (searching_) return ids_.at(row->key - 1);
+        for (const std::string& id : ids_)
+            if (std::hash<std::string>()(id) == row->key) return id;
+        return {};
+    }
+
+    const core::ConversationHead* current_head(const Library& library) const {
+        const std::string id = current();
+        for (const core::ConversationHead& head : library.conversations())
+            if (head.id == id) return &head;
+        return nullptr;
+    }
+
+    core::ListKind kind_ = core::ListKind::open;
+    bool searching_ = false;
+    std::vector<std::string> ids_;     // in the order of the rows
+    std::vector<chat::TurnId> turns_;  // of hits
+};
+
+}  // namespace
+
+std::unique_ptr<Panel> conversation_panel() {
+    return std::make_unique<ConversationPanel>();
+}
+
+}  // namespace app

@@ -1,0 +1,215 @@
+// What a long history costs: 10,000 messages are saved, opened, searched, scrolled past by an
+// answer.
+//
+//   history [MESSAGES]
+//
+// Prints the time to load them from the store, to the first frame with them, of searches, of a
+// frame while an answer is written below them, and of a key while the disk takes 500 ms for every
+// commit. Exit status 1 when a figure misses its limit.
+#include <poll.h>
+#include <stdlib.h>
+
+#include <algorithm>
+#include <clocale>
+#include <cstdio>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "app/chat_app.h"
+#include "core/store/store.h"
+#include "ui/headless_terminal.h"
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double milliseconds_since(Clock::time_point begin) {
+    return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
+}
+
+bool missed = false;
+
+void report(const char* what, double milliseconds, double limit) {
+    const bool late = milliseconds > limit;
+    std::printf("%-46s %8.2f ms  (limit %.0f)%s\n", what, milliseconds, limit,
+                late ? "  MISSED" : "");
+    missed = missed || late;
+}
+
+std::string message(int number) {
+    std::string text = "Message " + std::to_string(number) + ":";
+    for (int word = 0; word < 60; ++word)
+        text += " word" + std::to_string((number * 31 + word * 17) % 5000);
+    return text + ".";
+}
+
+// A client that waits for the store.
+class Client {
+  public:
+    explicit Client(const std::string& folder) : store_({.folder = folder}, channel_) { next(); }
+
+    core::StoreEvent ask(core::StoreRequest request) {
+        channel_.requests.push(std::move(request));
+        return next();
+    }
+
+  private:
+    core::StoreEvent next() {
+        while (true) {
+            if (auto event = channel_.events.pop()) return *std::move(event);
+            pollfd wait = {.fd = channel_.events.fd(), .events = POLLIN, .revents = 0};
+            ::poll(&wait, 1, -1);
+            channel_.events.acknowledge();
+        }
+    }
+
+    core::StoreChannel channel_;
+    core::Store store_;
+};
+
+void fill(const std::string& folder, uint32_t count) {
+    Client client(folder);
+    core::SaveTurns save{.id = 1, .conversation = 1, .head = {.title = "long", .tip = count}};
+    for (uint32_t id = 1; id <= count; ++id) {
+        chat::Turn& turn = save.turns.emplace_back();
+        turn.id = id;
+        turn.parent = id - 1;
+        turn.text = message(static_cast<int>(id));
+        if (id % 2 != 0) continue;
+        turn.role = chat::Role::assistant;
+        turn.model = "bench";
+        for (chat::TokenId token = 0; token < 120; ++token) {
+            turn.tokens.push_back(token);
+            turn.text_offsets.push_back(static_cast<uint32_t>(token) * 3);
+        }
+    }
+    client.ask(std::move(save));
+}
+
+void measure_store(const std::string& folder) {
+    Client client(folder);
+    auto begin = Clock::now();
+    client.ask(core::LoadConversation{.id = 1, .conversation = 1});
+    report("load from the store", milliseconds_since(begin), 300);
+    for (const char* text : {"word4999", "word17 word34", "wo"}) {
+        begin = Clock::now();
+        client.ask(core::SearchTurns{.id = 1, .text = text});
+        report((std::string("search \"") + text + "\"").c_str(), milliseconds_since(begin), 50);
+    }
+    begin = Clock::now();
+    client.ask(core::ListConversations{.id = 1});
+    report("list", milliseconds_since(begin), 50);
+}
+
+// The program on a headless terminal; the engine is played.
+class Chat {
+  public:
+    Chat(const std::string& folder, std::chrono::milliseconds sync_time)
+        : store_(std::make_unique<core::Store>(
+              core::StoreOptions{.folder = folder, .sync_time = sync_time}, store_channel_)),
+          app_({.model_path = "bench.gguf", .resume = ""}, channel_, editor_, terminal_,
+               &store_channel_) {}
+
+    void start() { app_.start(Clock::now()); }
+    void until(const std::function<bool()>& condition) {
+        while (!condition()) {
+            pollfd wait = {.fd = store_channel_.events.fd(), .events = POLLIN, .revents = 0};
+            ::poll(&wait, 1, 5);
+            store_channel_.events.acknowledge();
+            turn();
+        }
+    }
+    void turn() {
+        while (auto request = channel_.poll_request()) {
+            if (const auto* load = std::get_if<chat::LoadModel>(&*request))
+                channel_.emit(chat::ModelReady{.id = load->id, .name = "bench", .context = 8192});
+            if (const auto* generate = std::get_if<chat::Generate>(&*request))
+                generate_ = generate->id;
+        }
+        app_.on_events(Clock::now());
+        app_.draw(Clock::now());
+    }
+    double key(const std::string& bytes) {
+        const auto begin = Clock::now();
+        app_.on_input(bytes, Clock::now());
+        app_.draw(Clock::now());
+        return milliseconds_since(begin);
+    }
+    // A token and the frame that shows it.
+    double token() {
+        channel_.emit(
+            chat::Delta{.id = generate_, .text = " word", .tokens = {{.id = 1, .bytes = " word"}}});
+        const auto begin = Clock::now();
+        app_.on_events(Clock::now());
+        app_.on_input("\x0c", Clock::now());  // a frame is due at once
+        app_.draw(Clock::now());
+        return milliseconds_since(begin);
+    }
+    app::ChatApp& app() { return app_; }
+    const app::ChatSession& session() const { return app_.session(); }
+    bool generating() const { return generate_ != 0; }
+
+  private:
+    chat::Channel channel_;
+    core::StoreChannel store_channel_;
+    std::unique_ptr<core::Store> store_;
+    ui::LineEditor editor_;
+    ui::HeadlessTerminal terminal_{{.rows = 40, .columns = 120}};
+    app::ChatApp app_;
+    chat::RequestId generate_ = 0;
+};
+
+double percentile(std::vector<double> times, double share) {
+    std::sort(times.begin(), times.end());
+    return times[static_cast<size_t>(share * static_cast<double>(times.size() - 1))];
+}
+
+void measure_chat(const std::string& folder, uint32_t count) {
+    Chat chat(folder, std::chrono::milliseconds(500));
+    const auto begin = Clock::now();
+    chat.start();
+    chat.until([&] { return chat.session().conversation().size() == count; });
+    chat.turn();
+    report("open to the first frame", milliseconds_since(begin), 300);
+    chat.until([&] { return !chat.session().busy(); });
+
+    // Every prompt waits half a second for the disk; the keys in between do not.
+    std::vector<double> keys;
+    chat.key("hello\r");
+    while (!chat.generating()) {
+        keys.push_back(chat.key("x"));
+        chat.turn();
+    }
+    std::printf("%-46s %8zu\n", "keys during a commit of 500 ms", keys.size());
+    report("key to frame meanwhile, median", percentile(keys, 0.5), 16);
+    report("key to frame meanwhile, p99", percentile(keys, 0.99), 16);
+    std::vector<double> tokens;
+    for (int i = 0; i < 300; ++i)
+        tokens.push_back(chat.token());
+    report("token to frame below them, median", percentile(tokens, 0.5), 16);
+    report("token to frame below them, p99", percentile(tokens, 0.99), 16);
+    chat.app().end(Clock::now());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    std::setlocale(LC_CTYPE, "C.UTF-8");  // NOLINT(concurrency-mt-unsafe): no thread yet
+    const auto count = argc > 1 ? static_cast<uint32_t>(std::stoul(argv[1])) : 10'000U;
+    std::string folder = (std::filesystem::temp_directory_path() / "moxie-history-XXXXXX").string();
+    if (::mkdtemp(folder.data()) == nullptr) return 1;
+    try {
+        fill(folder, count);
+        measure_store(folder);
+        measure_chat(folder, count);
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "history: %s\n", error.what());
+        missed = true;
+    }
+    std::filesystem::remove_all(folder);
+    return missed ? 1 : 0;
+}
