@@ -19,6 +19,7 @@ core::StoreRequestId Library::ask(Request request) {
 }
 
 void Library::list(core::ListKind kind) {
+    kind_ = kind;
     listing_ = ask(core::ListConversations{.kind = kind, .limit = 1000});
 }
 
@@ -102,7 +103,7 @@ std::optional<std::string> Library::on(const core::Changed& changed) {
     if (asked == asked_.end()) return std::nullopt;
     const std::string text = asked->second;
     asked_.erase(asked);
-    list();
+    list(kind_);
     return text.empty() ? std::nullopt : std::optional(text);
 }
 
@@ -118,7 +119,7 @@ std::optional<std::string> Library::on(const core::Exported& exported) {
 
 std::optional<std::string> Library::on(const core::Imported& imported) {
     if (asked_.erase(imported.id) == 0) return std::nullopt;
-    list();
+    list(kind_);
     const size_t count = imported.conversations.size();
     std::string text = "Imported " + std::to_string(count) +
                        (count == 1 ? " conversation:" : " conversations; the first are:");

@@ -58,6 +58,7 @@ class Library {
     ChatSaver* saver_;
     std::vector<core::ConversationHead> conversations_;
     std::vector<core::SearchHit> hits_;
+    core::ListKind kind_ = core::ListKind::open;  // of conversations_
     uint64_t changes_ = 0;
     core::StoreRequestId listing_ = 0;    // for conversations_
     core::StoreRequestId told_list_ = 0;  // for the user

@@ -157,6 +157,7 @@ struct MockEngine::Impl {
     void step_restore(Job& job, uint32_t tokens, Milliseconds delay);
     void step_generate(Job& job);
     void emit_token(Job& job);
+    void begin_answer(Job& job);
     void tell_prefix(Job& job);
     void finish(Job& job, chat::FinishReason reason);
     void fail(Job& job, const std::string& sentence, int exit_code);
@@ -408,7 +409,7 @@ void MockEngine::Impl::step_generate(Job& job) {
         if (job.prefilled < job.usage.prompt)
             job.due += reply.prefill_delay;
         else
-            schedule_token(job);
+            begin_answer(job);
         return;
     }
     if (std::holds_alternative<chat::Prefill>(job.request)) {
@@ -470,6 +471,14 @@ void MockEngine::Impl::emit_token(Job& job) {
                               .running = static_cast<uint32_t>(jobs.size())});
         job.next_stats = clock.now() + script.model.stats_every;
     }
+    schedule_token(job);
+}
+
+// The prefix is there at once, whatever the token after it waits for.
+void MockEngine::Impl::begin_answer(Job& job) {
+    if (std::holds_alternative<chat::Generate>(job.request) &&
+        !std::exchange(job.told_prefix, true))
+        tell_prefix(job);
     schedule_token(job);
 }
 

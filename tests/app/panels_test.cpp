@@ -37,7 +37,7 @@ class Panels : public testing::Test {
 
 TEST_F(Panels, TheListOpensBesideTheTranscriptAndTakesTheKeyboard) {
     chat.type(kF2);
-    chat.until_seen("explain lifetimes in one sentence please");
+    chat.until_seen("explain lifetimes in one sentence");
     EXPECT_TRUE(chat.sees("grok · 2 turns · 2 tokens")) << chat.screen();
     EXPECT_TRUE(chat.sees("│"));
     EXPECT_TRUE(chat.sees("Seven minutes")) << "the transcript stays";
