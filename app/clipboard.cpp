@@ -12,8 +12,6 @@
 #include "core/base/error.h"
 #include "core/base/paths.h"
 
-extern char** environ;  // NOLINT(readability-identifier-naming): POSIX names it
-
 namespace app {
 namespace {
 
