@@ -1,24 +1,29 @@
 #include "app/chat_app.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "app/chat_view.h"
 #include "app/commands.h"
 #include "app/parameters.h"
+#include "core/base/error.h"
 #include "core/base/utf8.h"
 
 namespace app {
 namespace {
 
-constexpr std::chrono::milliseconds kFrame{33};  // 30 frames a second
 constexpr std::chrono::milliseconds kStatusPeriod{250};
 constexpr std::chrono::seconds kToastTime{3};
+// The first run's greeting tells how many models there are; it does not wait longer for that.
+constexpr std::chrono::milliseconds kGreetingPatience{800};
 
-constexpr std::string_view kBundledModelText =
-    "This is moxie with its bundled model: tiny, so that it starts at once on any machine, and it "
-    "will be wrong about most things. /model PATH loads a better one (GGUF). Nothing leaves this "
-    "computer. C-x ? shows the keys, /help the commands.";
+ui::ColorWish color_wish(const Config& config) {
+    const std::string& wish = config.text("terminal.color");
+    return wish == "never"    ? ui::ColorWish::never
+           : wish == "always" ? ui::ColorWish::always
+                              : ui::ColorWish::automatic;
+}
 
 std::string join(const std::vector<std::string>& parts, std::string_view between) {
     std::string text;
@@ -29,17 +34,32 @@ std::string join(const std::vector<std::string>& parts, std::string_view between
     return text;
 }
 
-SessionOptions session_options(const ChatOptions& options) {
+// A theme that is not there or has mistakes is no reason to stop.
+ui::Theme theme_of(const ChatOptions& options, std::string& trouble) {
+    const ui::ColorWish colors = color_wish(options.config);
+    try {
+        return ui::Theme::named(options.theme, colors);
+    } catch (const core::Error& error) {
+        trouble = error.sentence();
+        return ui::Theme::named({}, colors);
+    }
+}
+
+using PlanLoad = std::function<LoadPlan(const std::string& path)>;
+
+SessionOptions session_options(const ChatOptions& options, PlanLoad plan_load) {
     return {.model_path = options.model_path,
             .model_chosen = options.model_chosen,
-            .sampling = options.sampling,
-            .fixed_seed = options.fixed_seed,
+            .plan_load = std::move(plan_load),
+            .sampling = options.sampling.choice().sampling,
+            .fixed_seed = options.sampling.choice().fixed_seed,
             .system = options.system,
+            .system_chosen = options.system_chosen,
             .temporary = options.temporary,
             .template_name = options.template_name,
             .context = options.context,
             .kv = options.kv,
-            .max_tokens = options.max_tokens,
+            .max_tokens = options.sampling.choice().max_tokens,
             .stop = options.stop};
 }
 
@@ -48,8 +68,15 @@ SessionOptions session_options(const ChatOptions& options) {
 ChatApp::ChatApp(const ChatOptions& options, chat::Channel& channel, ui::LineEditor& editor,
                  ui::Terminal& terminal, core::StoreChannel* store)
     : options_(options),
-      theme_(ui::Theme::named(options.theme)),
-      session_(session_options(options), channel, store),
+      theme_(theme_of(options, theme_trouble_)),
+      settings_(
+          options.config, options.sampling,
+          {.context = options.context, .kv = options.kv, .template_name = options.template_name},
+          Presets::of_user()),
+      models_(options.model_places),
+      session_(
+          session_options(options, [this](const std::string& path) { return plan_load(path); }),
+          channel, store),
       editor_(editor),
       terminal_(terminal) {
     editor_.set_completer([this](std::string_view line) { return complete_command(*this, line); });
@@ -57,14 +84,25 @@ ChatApp::ChatApp(const ChatOptions& options, chat::Channel& channel, ui::LineEdi
 
 void ChatApp::start(TimePoint now) {
     now_ = now;
+    if (!theme_trouble_.empty()) session_.say(theme_trouble_, true);
+    for (const ConfigNotice& notice : settings_.config().notices())
+        session_.say(notice.text, notice.mistake);
     if (options_.resume) return session_.open(*options_.resume);
-    if (options_.bundled_model) session_.say(std::string(kBundledModelText));
+    const std::string& startup = settings_.config().text("startup");
+    if (options_.bundled_model) greeting_due_ = now + kGreetingPatience;
+    // Without a configuration (tests) a chat is a new one.
+    if (startup == "last" && options_.open_last && !options_.temporary &&
+        !options_.data_folder.empty())
+        return session_.open_last();
     session_.start(now);
+    if (startup == "list" && !options_.data_folder.empty()) open_panel("conversations");
 }
 
 void ChatApp::on_input(std::string_view bytes, TimePoint now) {
     now_ = now;
-    for (const ui::Input& input : ui::fold_wheel(decoder_.feed(bytes, now)))
+    std::vector<ui::Input> inputs = decoder_.feed(bytes, now);
+    if (settings_.config().text("ui.wheel") == "burst") inputs = ui::fold_wheel(std::move(inputs));
+    for (const ui::Input& input : inputs)
         dispatch(input);
 }
 
@@ -72,6 +110,7 @@ void ChatApp::on_events(TimePoint now) {
     now_ = now;
     const Activity before = session_.activity();
     if (!session_.drain(now)) return;
+    follow();
     transcript_stale_ = true;
     draw_soon_ = true;
     if (wanted_turn_ != 0 && !session_.busy()) {
@@ -97,6 +136,7 @@ void ChatApp::on_timeout(TimePoint now) {
     for (const ui::Input& input : decoder_.expire(now))
         dispatch(input);
     session_.tick(now);
+    if (greeting_due_ && now >= *greeting_due_) greet();
     if (!toast_.empty() && now >= toast_end_) {
         toast_.clear();
         draw_now_ = true;
@@ -109,10 +149,11 @@ std::optional<TimePoint> ChatApp::next_wakeup() const {
     if (!toast_.empty()) consider(toast_end_);
     if (status_behind_) consider(status_time_ + kStatusPeriod);
     if (const auto time = session_.next_wakeup()) consider(*time);
+    if (greeting_due_) consider(*greeting_due_);
     if (draw_now_) {
         consider(last_draw_);
     } else if (draw_soon_) {
-        consider(last_draw_ + kFrame);
+        consider(last_draw_ + frame());
     }
     return next;
 }
@@ -130,8 +171,10 @@ void ChatApp::toggle_panel(std::string_view name) {
 }
 
 void ChatApp::open_panel(std::string_view name) {
-    panel_ = name == "tree" ? tree_panel() : conversation_panel();
-    session_.library().list();
+    panel_ = name == "tree"     ? tree_panel()
+             : name == "models" ? model_panel()
+                                : conversation_panel();
+    if (name == "conversations") session_.library().list();
 }
 
 void ChatApp::new_chat(bool temporary) {
@@ -176,7 +219,8 @@ void ChatApp::refresh_status() {
     status_behind_ =
         streaming && activity == status_activity_ && now_ - status_time_ < kStatusPeriod;
     if (status_behind_) return;
-    status_ = status_segments(session_, now_, differences_text());
+    status_ = status_segments(session_, now_, differences_text(),
+                              settings_.config().number("context.warn"));
     status_time_ = now_;
     status_activity_ = activity;
 }
@@ -186,7 +230,7 @@ std::string ChatApp::number_of(chat::TurnId turn) const {
 }
 
 std::string ChatApp::differences_text() const {
-    return differences(default_sampling_, session_.sampling());
+    return differences(settings_.usual().sampling, session_.sampling());
 }
 
 ui::ScreenState ChatApp::screen_state() const {
@@ -214,7 +258,7 @@ ui::ScreenState ChatApp::screen_state() const {
 }
 
 bool ChatApp::draw(TimePoint now) {
-    const bool due = draw_now_ || (draw_soon_ && now >= last_draw_ + kFrame) ||
+    const bool due = draw_now_ || (draw_soon_ && now >= last_draw_ + frame()) ||
                      (status_behind_ && now >= status_time_ + kStatusPeriod);
     if (!due) return false;
     now_ = now;

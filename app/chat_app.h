@@ -10,7 +10,9 @@
 #include <utility>
 #include <vector>
 
+#include "app/chat_models.h"
 #include "app/chat_session.h"
+#include "app/chat_settings.h"
 #include "app/panel.h"
 #include "core/chat/channel.h"
 #include "ui/keys.h"
@@ -26,18 +28,21 @@ struct ChatOptions {
     bool model_chosen = false;  // by the user; a conversation that is opened keeps its own else
     // The conversation to open: the beginning of its id, or empty for the last one.
     std::optional<std::string> resume = {};
+    bool open_last = false;        // where the configuration says so and nothing else is asked for
     bool temporary = false;        // nothing of this session is kept
     std::string data_folder = {};  // of the saved conversations; empty: nothing is saved
-    chat::Sampling sampling = {};
-    bool fixed_seed = false;  // --seed was given
+    Config config = {};
+    SamplingLayers sampling = {};
+    std::vector<ModelPlace> model_places = {};  // none: no models are looked for
     std::string system = {};
+    bool system_chosen = false;  // by a flag; a conversation that is opened keeps its own else
     std::string template_name = {};
     uint32_t context = 0;
     chat::KvTypeChoice kv = chat::KvTypeChoice::f16;
-    uint32_t max_tokens = 0;
     std::vector<std::string> stop = {};
     std::string control_socket = {};  // test only; empty: none
     std::string theme = {};
+    std::string history_file = {};  // of prompts; empty: they are forgotten
     bool no_motion =
         false;  // nothing on the screen changes by itself: for tests and screen readers
     bool bundled_model = false;  // nobody chose the model: say what it is
@@ -54,6 +59,8 @@ class ChatApp {
     void on_input(std::string_view bytes, TimePoint now);
     void on_events(TimePoint now);
     void on_resize();
+    // The search for models has ended.
+    void on_models_found();
     void on_timeout(TimePoint now);
     // Ctrl-C by whatever way: stop, else clear the line, else say how to quit.
     void interrupt(TimePoint now);
@@ -79,7 +86,13 @@ class ChatApp {
     // For commands.
     ChatSession& session() { return session_; }
     const ChatSession& session() const { return session_; }
-    const chat::Sampling& default_sampling() const { return default_sampling_; }
+    ChatSettings& settings() { return settings_; }
+    const ChatSettings& settings() const { return settings_; }
+    ChatModels& models() { return models_; }
+    const ChatModels& models() const { return models_; }
+    // Loads what a name, a number or a path means, unless memory stands against it; then the user
+    // is asked. Throws core::Error(model_not_found).
+    void load_model(const std::string& wanted);
     ui::Transcript& transcript() { return transcript_; }
     void toast(std::string text, TimePoint now);
     void say(std::string text) { session_.say(std::move(text)); }
@@ -125,6 +138,15 @@ class ChatApp {
     void changed_by_user();
     std::string number_of(chat::TurnId turn) const;
 
+    std::chrono::milliseconds frame() const {
+        return std::chrono::milliseconds(1000 / settings_.config().integer("ui.fps"));
+    }
+
+    LoadPlan plan_load(const std::string& path) const;
+    void follow();
+    void greet();
+    bool answer_question(const std::string& line);
+
     void sync_transcript();
     void refresh_status();
     std::string differences_text() const;
@@ -132,9 +154,11 @@ class ChatApp {
 
     // Constant after construction.
     const ChatOptions options_;
-    const chat::Sampling default_sampling_;
+    std::string theme_trouble_;  // why it is not the one that is configured
     const ui::Theme theme_;
 
+    ChatSettings settings_;
+    ChatModels models_;
     ChatSession session_;
     ui::LineEditor& editor_;
     ui::Terminal& terminal_;
@@ -144,6 +168,7 @@ class ChatApp {
     std::optional<ui::Position> cursor_;
 
     TimePoint now_;
+    std::optional<TimePoint> greeting_due_;  // the first run's, at the latest
     TimePoint last_draw_;
     bool draw_soon_ = true;  // the engine changed something
     bool draw_now_ = true;   // the user did

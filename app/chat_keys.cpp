@@ -151,11 +151,18 @@ void ChatApp::give_to_editor(std::string_view bytes) {
 
 void ChatApp::submit(const std::string& line) {
     if (is_blank(line)) return;
-    editor_.add_history(line);
+    const Config& config = settings_.config();
+    if (!config.boolean("input.history_ignore_space") || !line.starts_with(' '))
+        editor_.add_history(line);
     transcript_.to_end();
     changed_by_user();
     const bool command = line.starts_with('/') && !line.starts_with("//");
     if (command) return run_command(*this, line);
+    if (answer_question(line)) return;
+    if (session_.busy() && !config.boolean("chat.queue")) {
+        editor_.set_text(line);
+        return toast("not while something runs; stop it first (C-c)", now_);
+    }
     const std::string text = line.starts_with("//") ? line.substr(1) : line;
     if (const chat::TurnId edited = std::exchange(editing_, 0); edited != 0)
         return report(session_.edit(edited, text, now_));

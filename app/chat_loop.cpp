@@ -3,7 +3,6 @@
 #include <langinfo.h>
 #include <poll.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,15 +10,16 @@
 #include <cerrno>
 #include <clocale>
 #include <csignal>
-#include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "app/chat_app.h"
 #include "app/control.h"
+#include "app/program_log.h"
+#include "core/base/error.h"
+#include "core/base/paths.h"
 #include "core/base/priority.h"
 #include "ui/curses_terminal.h"
 
@@ -53,24 +53,15 @@ class Descriptor {
     int fd_;
 };
 
-// Where messages of libraries go while the screen is ours: $XDG_STATE_HOME/moxie/moxie.log.
+// Where messages of libraries go while the screen is ours: the log.
 int open_log() {
-    // Before anybody could change the environment.
-    const char* state = std::getenv("XDG_STATE_HOME");  // NOLINT(concurrency-mt-unsafe)
-    const char* home = std::getenv("HOME");             // NOLINT(concurrency-mt-unsafe)
-    std::filesystem::path folder;
-    if (state != nullptr && *state == '/') {
-        folder = std::filesystem::path(state) / "moxie";
-    } else if (home != nullptr) {
-        folder = std::filesystem::path(home) / ".local/state/moxie";
-    }
     int fd = -1;
-    if (!folder.empty()) {
-        std::error_code ignored;
-        std::filesystem::create_directories(folder, ignored);
-        ::chmod(folder.c_str(), S_IRWXU);
-        fd = ::open((folder / "moxie.log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
+    try {
+        core::make_private_folder(core::state_folder());
+        fd = ::open(log_path().c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
                     S_IRUSR | S_IWUSR);
+    } catch (const core::Error&) {
+        fd = -1;
     }
     // Without a log messages are lost; the screen matters more.
     return fd >= 0 ? fd : ::open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -134,6 +125,10 @@ class ChatLoop {
           store_(store),
           notice_(choose_locale()),
           app_(options, channel, editor_, terminal_, store) {
+        editor_.set_mode(options.config.text("input.mode"));
+        if (!options.history_file.empty())
+            editor_.keep_history(options.history_file,
+                                 static_cast<int>(options.config.integer("input.history")));
         const sigset_t signals = chat_signals();
         signal_fd_.emplace(::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC));
         if (!options.control_socket.empty()) control_.emplace(options.control_socket);
@@ -166,6 +161,7 @@ class ChatLoop {
         if (control_) control_->serve(app_);
         wait();
         const bool told = store_ != nullptr && is_ready(3);
+        if (models_index_ != 0 && is_ready(models_index_)) app_.on_models_found();
         if (told) store_->events.acknowledge();
         if (is_ready(1)) channel_.acknowledge_events();
         if (told || is_ready(1)) app_.on_events(steady_clock::now());
@@ -183,6 +179,11 @@ class ChatLoop {
                 {.fd = *signal_fd_, .events = POLLIN, .revents = 0}};
         if (store_ != nullptr)
             fds_.push_back({.fd = store_->events.fd(), .events = POLLIN, .revents = 0});
+        models_index_ = 0;
+        if (const int found = app_.models().event_fd(); found >= 0) {
+            models_index_ = fds_.size();
+            fds_.push_back({.fd = found, .events = POLLIN, .revents = 0});
+        }
         if (control_) control_->add_to(fds_);
         int timeout = -1;
         if (const auto next = app_.next_wakeup()) {
@@ -237,6 +238,7 @@ class ChatLoop {
     std::optional<Descriptor> signal_fd_;
     std::optional<ControlSocket> control_;
     std::vector<pollfd> fds_;
+    size_t models_index_ = 0;  // in fds_; 0: nothing is looked for
 };
 
 }  // namespace

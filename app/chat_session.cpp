@@ -37,20 +37,31 @@ ChatSession::ChatSession(SessionOptions options, chat::Channel& channel, core::S
 }
 
 void ChatSession::start(TimePoint now) {
-    load(options_.model_path, now);
+    load_model(options_.model_path, {}, options_.model_chosen ? Asked::by_user : Asked::by_itself,
+               now);
 }
 
 void ChatSession::load(std::string path, TimePoint now) {
-    load_model(std::move(path), {}, now);
+    load_model(std::move(path), {}, Asked::by_user, now);
 }
 
-void ChatSession::load_model(std::string path, std::string fallback, TimePoint now) {
+void ChatSession::load_model(std::string path, std::string fallback, Asked asked, TimePoint now) {
     now_ = now;
+    LoadPlan plan{.context = options_.context,
+                  .kv = options_.kv,
+                  .template_name = options_.template_name,
+                  .refusal = {}};
+    if (options_.plan_load) plan = options_.plan_load(path);
+    if (asked == Asked::by_itself && !plan.refusal.empty()) {
+        say(plan.refusal);
+        if (!fallback.empty()) load_model(std::move(fallback), {}, asked, now);
+        return;
+    }
     chat::LoadModel request{.id = channel_.next_id(),
                             .path = path,
-                            .context = options_.context,
-                            .kv_type = options_.kv,
-                            .template_name = options_.template_name};
+                            .context = plan.context,
+                            .kv_type = plan.kv,
+                            .template_name = plan.template_name};
     loading_ = Loading{.id = request.id,
                        .cancel = request.cancel,
                        .path = std::move(path),
@@ -222,6 +233,12 @@ void ChatSession::on(const chat::Done& done, TimePoint /*now*/) {
         kv_requests_.erase(asked);
         return tell_kv(ended);
     }
+    if (done.id == unloading_) {
+        unloading_ = 0;
+        model_.reset();
+        residency_.forget();
+        return say("Unloaded. /reload brings the model back, /model another one.");
+    }
     const auto update = updates_.find(done.id);
     if (update == updates_.end()) return;
     const Update& change = update->second;
@@ -312,7 +329,7 @@ void ChatSession::on(const chat::Failed& failed, TimePoint now) {
         const Loading ended = *std::exchange(loading_, std::nullopt);
         if (!ended.stopping && !ended.fallback.empty()) {
             say(failed.sentence + " Another model answers instead.", true);
-            return load_model(ended.fallback, {}, now);
+            return load_model(ended.fallback, {}, Asked::by_itself, now);
         }
         if (ended.stopping) {
             say(model_ ? "Loading stopped; the model before it stays."

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -39,13 +40,24 @@ enum class Activity : uint8_t {
 // The word of an activity in the status row and on the control socket.
 std::string_view activity_name(Activity activity);
 
+// How a model is loaded, and whether it is without being asked for.
+struct LoadPlan {
+    uint32_t context = 0;
+    chat::KvTypeChoice kv = chat::KvTypeChoice::f16;
+    std::string template_name = {};
+    std::string refusal = {};  // why it is not loaded by itself; empty: it is
+};
+
 struct SessionOptions {
     std::string model_path = {};
     bool model_chosen = false;  // else a conversation that is opened brings its own
+    // Null: as the options below say.
+    std::function<LoadPlan(const std::string& path)> plan_load = {};
     chat::Sampling sampling = {};
     bool fixed_seed = false;  // else every answer gets a seed of its own
     std::string system = {};
-    bool temporary = false;  // no conversation of this session is kept
+    bool system_chosen = false;  // else a conversation that is opened keeps its own
+    bool temporary = false;      // no conversation of this session is kept
     std::string template_name = {};
     uint32_t context = 0;
     chat::KvTypeChoice kv = chat::KvTypeChoice::f16;
@@ -89,6 +101,8 @@ class ChatSession {
     // model it had. Whatever goes wrong is told; then the conversation that was there stays.
     // REQUIRES: not busy().
     void open(std::string prefix);
+    // The last conversation; where there is none, a new one, and nothing is said about it.
+    void open_last();
     void load(std::string path, TimePoint now);
     // Sends a prompt, or queues it while something runs or no model is there.
     void send(std::string prompt, TimePoint now);
@@ -99,7 +113,10 @@ class ChatSession {
     // A new, empty conversation; a temporary one is kept nowhere. REQUIRES: not busy().
     void restart(bool temporary = false);
     void set_sampling(const chat::Sampling& sampling, bool fixed_seed);
+    void set_max_tokens(uint32_t tokens) { options_.max_tokens = tokens; }
     void set_system(std::string text);
+    // The engine lets go of the model. Returns why not, or nothing.
+    std::optional<std::string> unload();
     void say(std::string text, bool error = false);
     // Asks about or changes what the KV cache has of the conversation: list tells, save and
     // prefetch act on the line that is shown, drop on all lines. Returns why not, or nothing.
@@ -173,6 +190,9 @@ class ChatSession {
     const chat::Sampling& sampling() const { return options_.sampling; }
     bool fixed_seed() const { return options_.fixed_seed; }
     const std::optional<chat::ModelReady>& model() const { return model_; }
+    // Of the model that was loaded last.
+    const std::string& loaded_path() const { return loaded_path_; }
+    bool opening() const { return opening_.has_value(); }
     // Why there is no model, when the last load has failed and none was there before.
     const std::optional<chat::Failed>& load_failure() const { return load_failure_; }
     // Of loading or reading, where that is what happens.
@@ -215,6 +235,7 @@ class ChatSession {
         core::StoreRequestId id = 0;
         core::ConversationRef ref = 0;
         bool at_start = false;  // no model is there yet
+        bool quiet = false;     // nothing is said when there is none
     };
     struct KvRequest {
         chat::KvAction action = chat::KvAction::list;
@@ -234,7 +255,9 @@ class ChatSession {
         chat::TurnId tip = 0;
     };
 
-    void load_model(std::string path, std::string fallback, TimePoint now);
+    enum class Asked : uint8_t { by_user, by_itself };
+    void load_model(std::string path, std::string fallback, Asked asked, TimePoint now);
+    void open(std::string prefix, bool quiet);
     void answer(const Attempt& attempt, TimePoint now);
     void send_next(TimePoint now);
     void send_after(chat::TurnId parent, std::string prompt, TimePoint now);
@@ -299,7 +322,8 @@ class ChatSession {
     std::optional<Loading> loading_;
     std::optional<Sending> sending_;
     std::optional<Opening> opening_;
-    std::string loaded_path_;       // of model_
+    std::string loaded_path_;  // of model_
+    chat::RequestId unloading_ = 0;
     bool prefetch_wanted_ = false;  // when the model is there
     std::map<chat::RequestId, KvRequest> kv_requests_;
     std::string title_;                     // given by the user or the store

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "app/chat_session.h"
-#include "app/parameters.h"
 #include "app/title.h"
 #include "core/base/units.h"
 #include "core/base/utf8.h"
@@ -102,8 +101,9 @@ void ChatSession::on(const core::Saved& saved, TimePoint now) {
 void ChatSession::on(const core::StoreFailed& failed, TimePoint now) {
     if (opening_ && failed.id == opening_->id) {
         const bool at_start = opening_->at_start;
+        const bool told = !opening_->quiet || failed.trouble != core::StoreTrouble::not_found;
         opening_.reset();
-        say(failed.sentence, failed.trouble == core::StoreTrouble::damaged);
+        if (told) say(failed.sentence, failed.trouble == core::StoreTrouble::damaged);
         if (at_start) return start(now);
         return send_next(now);
     }
@@ -116,6 +116,14 @@ void ChatSession::on(const core::StoreFailed& failed, TimePoint now) {
 // --- opening ----------------------------------------------------------------------------------
 
 void ChatSession::open(std::string prefix) {
+    open(std::move(prefix), false);
+}
+
+void ChatSession::open_last() {
+    open({}, true);
+}
+
+void ChatSession::open(std::string prefix, bool quiet) {
     std::transform(prefix.begin(), prefix.end(), prefix.begin(),
                    [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
     const bool at_start = !model_ && !loading_;
@@ -124,9 +132,20 @@ void ChatSession::open(std::string prefix) {
         if (at_start) start(now_);
         return;
     }
-    opening_ = Opening{.id = saver_.next_request(), .ref = saver_.next_ref(), .at_start = at_start};
+    opening_ = Opening{.id = saver_.next_request(),
+                       .ref = saver_.next_ref(),
+                       .at_start = at_start,
+                       .quiet = quiet};
     saver_.store()->requests.push(core::LoadConversation{
         .id = opening_->id, .conversation = opening_->ref, .prefix = std::move(prefix)});
+}
+
+std::optional<std::string> ChatSession::unload() {
+    if (busy()) return "Stop the answer first (C-c).";
+    if (!model_) return "No model is loaded.";
+    unloading_ = channel_.next_id();
+    channel_.submit(chat::UnloadModel{.id = unloading_});
+    return std::nullopt;
 }
 
 void ChatSession::on(const core::Loaded& loaded, TimePoint now) {
@@ -145,7 +164,7 @@ void ChatSession::adopt(const Opening& opened, const core::StoredConversation& s
     removed_.clear();
     // What was told before a conversation was there stays above it.
     std::erase_if(notices_, [](const Notice& notice) { return notice.after != 0; });
-    if (!options_.system.empty()) conversation_.set_system(options_.system);
+    if (options_.system_chosen) conversation_.set_system(options_.system);
     take_parameters(stored.head);
     if (const chat::TurnId answer = conversation_.last_answer(); answer != 0) {
         const chat::Turn& turn = conversation_.turn(answer);
@@ -160,7 +179,8 @@ void ChatSession::adopt(const Opening& opened, const core::StoredConversation& s
     if (opened.at_start) {
         const bool own = !options_.model_chosen && !stored.head.model.path.empty();
         const std::string& path = own ? stored.head.model.path : options_.model_path;
-        load_model(path, path != options_.model_path ? options_.model_path : "", now);
+        load_model(path, path != options_.model_path ? options_.model_path : "",
+                   options_.model_chosen ? Asked::by_user : Asked::by_itself, now);
     } else if (model_) {
         prefetch_wanted_ = false;
         ask_kv(chat::KvAction::prefetch, {conversation_.tip()}, false);
@@ -169,21 +189,10 @@ void ChatSession::adopt(const Opening& opened, const core::StoredConversation& s
     send_next(now);
 }
 
-// What the command line set stays; everything else is as it was in the conversation.
+// As they were in the conversation; what a flag said is put above them by ChatSettings.
 void ChatSession::take_parameters(const core::ConversationHead& stored) {
-    const chat::Sampling usual;
-    chat::Sampling sampling = stored.sampling;
-    for (const Parameter& parameter : parameters())
-        std::visit(
-            [&](auto field) {
-                if (options_.sampling.*field != usual.*field)
-                    sampling.*field = options_.sampling.*field;
-            },
-            parameter.field);
-    const bool own_seed = options_.fixed_seed;
-    if (!own_seed) sampling.seed = stored.sampling.seed;
-    options_.fixed_seed = own_seed || stored.fixed_seed;
-    options_.sampling = sampling;
+    options_.fixed_seed = stored.fixed_seed;
+    options_.sampling = stored.sampling;
 }
 
 // --- the KV cache -----------------------------------------------------------------------------

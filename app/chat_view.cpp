@@ -179,7 +179,7 @@ ui::StatusSegment residency_segment(const ChatSession& session) {
     return {.text = residency_label(*entry), .priority = 40};
 }
 
-ui::StatusSegment context_segment(const ChatSession& session) {
+ui::StatusSegment context_segment(const ChatSession& session, double warn_share) {
     const auto& model = session.model();
     if (!model || model->context == 0) return {};
     const uint32_t used = session.context_used();
@@ -187,9 +187,9 @@ ui::StatusSegment context_segment(const ChatSession& session) {
     return {.text = "ctx " + short_count(used) + "/" + short_count(model->context) + " " +
                     std::to_string(share) + "%",
             .priority = 70,
-            .style = share >= 95   ? StyleName::status_error
-                     : share >= 80 ? StyleName::status_warn
-                                   : StyleName::status};
+            .style = share >= 95                                      ? StyleName::status_error
+                     : static_cast<double>(share) >= warn_share * 100 ? StyleName::status_warn
+                                                                      : StyleName::status};
 }
 
 }  // namespace
@@ -270,13 +270,13 @@ std::string branch_of(const ChatSession& session) {
 }
 
 std::vector<ui::StatusSegment> status_segments(const ChatSession& session, TimePoint now,
-                                               const std::string& differences) {
+                                               const std::string& differences, double warn_share) {
     std::vector<ui::StatusSegment> segments;
     const bool busy = session.busy();
     segments.push_back({.text = state_text(session, now),
                         .priority = 100,
                         .style = busy ? StyleName::progress : StyleName::status});
-    segments.push_back(context_segment(session));
+    segments.push_back(context_segment(session, warn_share));
     if (session.tokens_per_second() > 0)
         segments.push_back(
             {.text = one_decimal(session.tokens_per_second()) + " t/s", .priority = 60});

@@ -35,6 +35,6 @@ std::string branch_of(const ChatSession& session);
 
 // `differences`: the parameters that are not the defaults.
 std::vector<ui::StatusSegment> status_segments(const ChatSession& session, TimePoint now,
-                                               const std::string& differences);
+                                               const std::string& differences, double warn_share);
 
 }  // namespace app

@@ -44,6 +44,8 @@ struct CommandGroup {
 // The groups, each in its file.
 CommandGroup conversation_commands();  // commands_kept.cpp
 CommandGroup tree_commands();          // commands_tree.cpp
+CommandGroup settings_commands();      // commands_settings.cpp
+CommandGroup model_commands();         // commands_models.cpp
 CommandGroup general_commands();       // commands_general.cpp
 CommandGroup key_commands();           // commands_keys.cpp
 CommandGroup browse_commands();        // commands_browse.cpp

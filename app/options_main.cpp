@@ -229,22 +229,27 @@ ChatInvocation chat_invocation(MainOptions&& options, Config config, bool bundle
     std::optional<std::string> resume;
     if (options.opens()) resume = std::move(options.resume);
     const bool temporary = config.boolean("privacy.temporary");
-    const SamplingChoice choice = common.sampling.choice();
+    std::string history;
+    if (!temporary && config.integer("input.history") > 0)
+        history = core::state_folder() + "/history";
     ChatOptions chat{.model_path = absolute(common.model_path),
                      .model_chosen = common.model_chosen,
                      .resume = std::move(resume),
+                     .open_last = true,
                      .temporary = temporary || !config.boolean("chat.autosave"),
                      .data_folder = temporary ? "" : core::data_folder(),
-                     .sampling = choice.sampling,
-                     .fixed_seed = choice.fixed_seed,
+                     .config = config,
+                     .sampling = std::move(common.sampling),
+                     .model_places = model_places(config, environment_variable),
                      .system = std::move(common.system),
+                     .system_chosen = config.is_flag("chat.system"),
                      .template_name = std::move(common.template_name),
                      .context = common.context,
                      .kv = common.kv,
-                     .max_tokens = choice.max_tokens,
                      .stop = std::move(common.stop),
                      .control_socket = std::move(options.control),
                      .theme = config.text("ui.theme"),
+                     .history_file = std::move(history),
                      .no_motion = options.engine.fake_time || config.boolean("access.no_motion"),
                      .bundled_model = bundled};
     return {.chat = std::move(chat),

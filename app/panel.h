@@ -51,6 +51,8 @@ class Panel {
 
 // F2: the saved conversations.
 std::unique_ptr<Panel> conversation_panel();
+// F3: the models of this machine.
+std::unique_ptr<Panel> model_panel();
 // F8: the branches of the one that is shown.
 std::unique_ptr<Panel> tree_panel();
 

@@ -1,5 +1,8 @@
 #include "ui/line_editor.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <clocale>
 #include <cstdio>
@@ -243,7 +246,30 @@ void LineEditor::set_text(std::string_view text) {
 void LineEditor::add_history(const std::string& line) {
     const HIST_ENTRY* last =
         history_length > 0 ? history_get(history_base + history_length - 1) : nullptr;
-    if (last == nullptr || line != last->line) ::add_history(line.c_str());
+    if (last == nullptr || line != last->line) {
+        ::add_history(line.c_str());
+        if (!history_file_.empty()) append_history(1, history_file_.c_str());
+    }
+    using_history();
+}
+
+void LineEditor::set_mode(std::string_view mode) {
+    if (mode == "emacs" || mode == "vi")
+        rl_variable_bind("editing-mode", std::string(mode).c_str());
+}
+
+void LineEditor::keep_history(const std::string& file, int limit) {
+    // Times between the lines tell where one of several rows ends.
+    history_comment_char = '#';
+    history_write_timestamps = 1;
+    history_multiline_entries = 1;
+    const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (fd < 0) return;
+    ::close(fd);
+    read_history(file.c_str());
+    stifle_history(limit);
+    history_truncate_file(file.c_str(), limit);
+    history_file_ = file;
     using_history();
 }
 

@@ -53,6 +53,11 @@ class LineEditor {
     void kill_line();
     void set_text(std::string_view text);
     void add_history(const std::string& line);
+    // "emacs", "vi", or "inputrc": as the user's inputrc says.
+    void set_mode(std::string_view mode);
+    // Reads the prompts of earlier sessions, and writes each that is added from now on; the file
+    // (mode 0600) keeps the newest `limit`. Where it cannot be read or written they are forgotten.
+    void keep_history(const std::string& file, int limit);
     // Possible completions of the last Tab when there were several; cleared by the next key.
     const std::vector<std::string>& candidates() const;
     void set_completer(Completer completer);
@@ -64,6 +69,7 @@ class LineEditor {
     std::optional<std::string> line_;
     std::vector<std::string> candidates_;
     Completer completer_;
+    std::string history_file_;
 
     static LineEditor* instance;
     friend struct ReadlineHooks;

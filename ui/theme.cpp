@@ -213,8 +213,10 @@ Theme Theme::from_file(const std::string& path) {
     return from_text(text, path);
 }
 
-Theme Theme::named(const std::string& name) {
-    if (color_is_unwanted() || name == "mono") return mono();
+Theme Theme::named(const std::string& name, ColorWish colors) {
+    const bool unwanted =
+        colors == ColorWish::never || (colors == ColorWish::automatic && color_is_unwanted());
+    if (unwanted || name == "mono") return mono();
     if (name.empty() || name == "terminal") return {};
     if (name.find('/') != std::string::npos || name.ends_with(".toml")) return from_file(name);
     for (const std::filesystem::path& folder : theme_folders())

@@ -35,6 +35,9 @@ enum class StyleName : uint8_t {
     count,
 };
 
+// `automatic`: colours unless NO_COLOR says no; the others hold whatever it says.
+enum class ColorWish : uint8_t { automatic, always, never };
+
 class Theme {
   public:
     // The terminal's own sixteen colours on its own background: right on light and dark.
@@ -46,7 +49,7 @@ class Theme {
     static Theme from_text(std::string_view toml, const std::string& name);
     // What the user asked for: a path, or the name of a theme in the user's or the system's themes
     // folder, or "" for the default. NO_COLOR, when not empty, makes every theme mono.
-    static Theme named(const std::string& name);
+    static Theme named(const std::string& name, ColorWish colors = ColorWish::automatic);
 
     const Style& operator[](StyleName name) const { return styles_.at(static_cast<size_t>(name)); }
     const std::string& name() const { return name_; }

@@ -204,11 +204,14 @@ TEST(Kept, WhatTheCommandLineSetsStaysWhenAConversationIsOpened) {
         chat.enter("/set top_k 7");
         chat.converse("hello", {"hi"});
     }
+    SamplingLayers sampling;
+    sampling.set(SamplingSource::flag, "temperature", "0.1");
     KeptChat chat(folder.path(), {.model_path = "/models/other.gguf",
                                   .model_chosen = true,
                                   .resume = "",
-                                  .sampling = {.temperature = 0.1F},
-                                  .system = "Shout."});
+                                  .sampling = sampling,
+                                  .system = "Shout.",
+                                  .system_chosen = true});
     chat.ready("other");
     chat.until_seen("hi");
     EXPECT_EQ(chat.session().sampling().temperature, 0.1F);
@@ -343,7 +346,8 @@ TEST(Kept, ACrashInTheMiddleOfAnAnswerIsSaid) {
     }
     KeptChat chat(folder.path(), {.resume = ""});
     chat.ready();
-    chat.until_seen("Last session ended unexpectedly during a reply (2 tokens kept). c continue · r");
+    chat.until_seen(
+        "Last session ended unexpectedly during a reply (2 tokens kept). c continue · r");
     EXPECT_TRUE(chat.sees("one two"));
     EXPECT_TRUE(chat.sees("interrupted"));
 }

@@ -1,0 +1,101 @@
+// Commands of models: which is loaded, and how.
+#include <array>
+#include <charconv>
+#include <string>
+#include <vector>
+
+#include "app/chat_app.h"
+#include "app/command_words.h"
+#include "app/commands.h"
+#include "app/model_list.h"
+#include "core/base/cpu.h"
+#include "core/base/units.h"
+
+namespace app {
+namespace {
+
+void show_model(ChatApp& app) {
+    const auto& model = app.session().model();
+    if (!model) return app.say("No model is loaded. /model PATH loads one.");
+    app.say(model->name + ": family " + model->family + ", format " + model->format + ", context " +
+            std::to_string(model->context) + ", vocabulary " + std::to_string(model->vocab) +
+            ", weights " + core::human_bytes(model->weight_bytes) + ", KV " +
+            core::human_bytes(model->kv_bytes) + ", " + app.session().loaded_path());
+}
+
+void list_models(ChatApp& app) {
+    const LoadSettings load = app.settings().load_settings({});
+    std::string text;
+    size_t number = 0;
+    for (const std::string& row :
+         model_rows(app.models().models(), load.context, load.kv, core::available_memory()))
+        text += "#" + std::to_string(++number) + "  " + row + "\n";
+    if (app.models().searching()) text += "still looking ...\n";
+    if (text.empty()) text = "No models found. models.dirs in config.toml names folders.\n";
+    text.pop_back();
+    app.say(text);
+}
+
+// "--ctx 4096 --kv q8" behind the name; what is said once holds for the session.
+void take_options(ChatApp& app, const std::vector<std::string_view>& words) {
+    for (size_t i = 1; i < words.size(); i += 2) {
+        if (i + 1 == words.size())
+            usage("/model", std::string(words[i]) + " has no value", "use --ctx N or --kv TYPE");
+        if (words[i] == "--ctx") {
+            app.settings().override_load(number_in("--ctx", words[i + 1], 1, 1U << 30U), {});
+        } else if (words[i] == "--kv") {
+            const auto kv = kv_choice_named(words[i + 1]);
+            if (!kv) usage("--kv " + std::string(words[i + 1]), "unknown", "use f32, f16 or q8");
+            app.settings().override_load({}, kv);
+        } else {
+            usage("/model " + std::string(words[i]), "unknown",
+                  "there are --ctx N and --kv TYPE; threads are chosen at the start");
+        }
+    }
+}
+
+void run_model(ChatApp& app, std::string_view arguments) {
+    const std::vector<std::string_view> words = words_of(arguments);
+    if (words.empty()) return app.toggle_panel("models");
+    if (words[0] == "show") return show_model(app);
+    if (words[0] == "list") return list_models(app);
+    require_idle(app, "/model");
+    take_options(app, words);
+    app.load_model(std::string(words[0]));
+}
+
+std::vector<std::string> complete_model(const ChatApp& app, std::string_view begun) {
+    std::vector<std::string> found;
+    for (const std::string_view word : {"list", "show"})
+        if (word.starts_with(begun)) found.emplace_back(word);
+    for (const ModelHeader& model : app.models().models())
+        if (model.problem.empty() && model.name.starts_with(begun)) found.push_back(model.name);
+    return found;
+}
+
+void run_unload(ChatApp& app, std::string_view /*arguments*/) {
+    app.report(app.session().unload());
+}
+
+void run_reload(ChatApp& app, std::string_view /*arguments*/) {
+    require_idle(app, "/reload");
+    if (app.session().loaded_path().empty())
+        usage("/reload", "no model was loaded yet", "/model PATH loads one");
+    app.load_model(app.session().loaded_path());
+}
+
+constexpr std::array kCommands = {
+    Command{"model", "", "[NAME|PATH|#N|list|show] [--ctx N] [--kv TYPE]",
+            "load another model; alone: the models of this machine", "C-x m|F3", run_model,
+            complete_model},
+    Command{"unload", "", "", "let go of the model and its memory", "", run_unload},
+    Command{"reload", "", "", "load the model again", "", run_reload},
+};
+
+}  // namespace
+
+CommandGroup model_commands() {
+    return {.title = "Models", .commands = kCommands};
+}
+
+}  // namespace app

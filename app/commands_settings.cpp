@@ -1,0 +1,252 @@
+// Commands of what is configured: parameters, presets, files, the log.
+#include <algorithm>
+#include <array>
+#include <string>
+#include <vector>
+
+#include "app/chat_app.h"
+#include "app/chat_settings.h"
+#include "app/command_words.h"
+#include "app/commands.h"
+#include "app/config_cmd.h"
+#include "app/parameters.h"
+#include "app/program_log.h"
+#include "core/base/error.h"
+#include "core/base/log.h"
+
+namespace app {
+namespace {
+
+std::vector<std::string> beginning_with(std::string_view begun,
+                                        const std::vector<std::string>& words) {
+    std::vector<std::string> found;
+    std::ranges::copy_if(words, std::back_inserter(found),
+                         [begun](const std::string& word) { return word.starts_with(begun); });
+    return found;
+}
+
+void pad(std::string& text, size_t columns) {
+    text.resize(std::max(text.size(), columns), ' ');
+}
+
+// --- parameters -------------------------------------------------------------------------------
+
+std::string parameter_row(const ChatSettings& settings, std::string_view name,
+                          const std::string& value, std::string_view help) {
+    constexpr size_t kValue = 20;
+    constexpr size_t kSource = 30;
+    constexpr size_t kHelp = 39;
+    std::string row(name);
+    pad(row, kValue);
+    row += value + " ";
+    pad(row, kSource);
+    row += source_name(settings.layers().source_of(name));
+    pad(row, kHelp);
+    return row + std::string(help) + "\n";
+}
+
+std::string parameter_table(const ChatApp& app) {
+    const ChatSettings& settings = app.settings();
+    std::string text;
+    for (const Parameter& parameter : parameters()) {
+        std::string value = value_of(app.session().sampling(), parameter);
+        if (parameter.name == "seed" && !app.session().fixed_seed()) value = "random";
+        text += parameter_row(settings, parameter.name, value, parameter.help);
+    }
+    const uint32_t most = settings.layers().choice().max_tokens;
+    return text + parameter_row(settings, "max_tokens", most == 0 ? "-1" : std::to_string(most),
+                                find_config_key("sampling", "max_tokens")->help);
+}
+
+void run_set(ChatApp& app, std::string_view arguments) {
+    std::string spaced(arguments);
+    // "temperature=1", "temperature+=0.1" and "temperature 1" are the same thing.
+    if (const size_t equals = spaced.find('='); equals != std::string::npos && equals > 0) {
+        const bool changes = spaced[equals - 1] == '+' || spaced[equals - 1] == '-';
+        spaced.replace(changes ? equals - 1 : equals, changes ? 0 : 1, " ");
+    }
+    const auto [name, value] = split(spaced);
+    if (name.empty()) return app.say(parameter_table(app));
+    if (name == "reset") {
+        app.settings().reset(value, app.session());
+        return app.toast(value.empty() ? "parameters reset" : std::string(value) + " reset",
+                         app.now());
+    }
+    app.settings().set(name, value, app.session());
+    if (name == "max_tokens") return app.toast("max_tokens " + std::string(value), app.now());
+    const Parameter& parameter = parameter_named(name);
+    const bool random = parameter.name == "seed" && !app.session().fixed_seed();
+    app.toast(std::string(parameter.name) + " " +
+                  (random ? "random" : value_of(app.session().sampling(), parameter)),
+              app.now());
+}
+
+std::vector<std::string> complete_set(const ChatApp& /*app*/, std::string_view begun) {
+    std::vector<std::string> names = {"max_tokens", "reset"};
+    for (const Parameter& parameter : parameters())
+        names.emplace_back(parameter.name);
+    return beginning_with(begun.substr(begun.rfind(' ') + 1), names);
+}
+
+void run_seed(ChatApp& app, std::string_view arguments) {
+    const std::string value = arguments == "lock" ? std::to_string(app.session().sampling().seed)
+                                                  : std::string(arguments);
+    if (value.empty())
+        usage("/seed", "a number is missing", "use /seed N, /seed lock or /seed random");
+    run_set(app, "seed " + value);
+}
+
+std::vector<std::string> complete_seed(const ChatApp& /*app*/, std::string_view begun) {
+    return beginning_with(begun, {"random", "lock"});
+}
+
+// --- presets ----------------------------------------------------------------------------------
+
+void list_presets(ChatApp& app) {
+    std::string text;
+    for (const std::string& name : app.settings().presets().names())
+        text += (text.empty() ? "" : "\n") + name;
+    app.say(text.empty() ? "There are no presets yet. /preset save NAME makes one." : text);
+}
+
+// What the preset would change.
+void compare_preset(ChatApp& app, const std::string& name) {
+    SamplingLayers layers;
+    layers.put(SamplingSource::live, sampling_values({.sampling = app.session().sampling(),
+                                                      .fixed_seed = app.session().fixed_seed()}));
+    std::string text;
+    for (const auto& [parameter, value] : app.settings().presets().load(name)) {
+        const auto found = layers.layer(SamplingSource::live).find(parameter);
+        const std::string now =
+            found == layers.layer(SamplingSource::live).end() ? "-1" : found->second;
+        SamplingLayers one;
+        one.put(SamplingSource::live, {{parameter, value}});
+        const SamplingValues wanted = sampling_values(one.choice());
+        const auto then = wanted.find(parameter);
+        const std::string text_then = then == wanted.end() ? value : then->second;
+        if (text_then != now)
+            text += (text.empty() ? "" : "\n") + parameter + " " + now + " → " + text_then;
+    }
+    app.say(text.empty() ? "All that the preset says is in force already." : text);
+}
+
+void run_preset(ChatApp& app, std::string_view arguments) {
+    const auto [word, rest] = split(arguments);
+    const std::string name(rest);
+    if (word.empty() || word == "list") return list_presets(app);
+    if (name.empty())
+        usage("/preset " + std::string(word), "the name is missing", "give it behind");
+    if (word == "load") {
+        app.settings().use_preset(name, app.session());
+        app.toast("preset " + name, app.now());
+    } else if (word == "save") {
+        const SamplingChoice choice{.sampling = app.session().sampling(),
+                                    .fixed_seed = app.session().fixed_seed(),
+                                    .max_tokens = app.settings().layers().choice().max_tokens};
+        app.say("Saved as " + app.settings().presets().save(name, sampling_values(choice)) + ".");
+    } else if (word == "diff") {
+        compare_preset(app, name);
+    } else {
+        usage("/preset " + std::string(word), "unknown", "there are list, load, save and diff");
+    }
+}
+
+std::vector<std::string> complete_preset(const ChatApp& app, std::string_view begun) {
+    const size_t space = begun.rfind(' ');
+    if (space == std::string_view::npos)
+        return beginning_with(begun, {"list", "load", "save", "diff"});
+    return beginning_with(begun.substr(space + 1), app.settings().presets().names());
+}
+
+// --- files and log ----------------------------------------------------------------------------
+
+std::string notices_text(const Config& config) {
+    std::string text;
+    for (const ConfigNotice& notice : config.notices())
+        text += (text.empty() ? "" : "\n") + notice.text;
+    return text;
+}
+
+void run_config_command(ChatApp& app, std::string_view arguments) {
+    const auto [word, rest] = split(arguments);
+    if (word == "reload") {
+        app.settings().reload(app.session());
+        const std::string notices = notices_text(app.settings().config());
+        app.say(
+            "Configuration read again; threads, cache folder and log file stay until the next "
+            "start." +
+            (notices.empty() ? "" : "\n" + notices));
+    } else if (word == "path") {
+        app.say(app.settings().config().file_to_edit());
+    } else if (word == "check") {
+        const std::string notices = notices_text(app.settings().config());
+        app.say(notices.empty() ? "No mistakes found." : notices);
+    } else if (word.empty() || word == "show") {
+        app.say(config_listing(app.settings().config(), std::string(rest), true));
+    } else {
+        usage("/config " + std::string(word), "unknown",
+              "there are show, path, check and reload; moxie config edit opens the file");
+    }
+}
+
+std::vector<std::string> complete_config(const ChatApp& /*app*/, std::string_view begun) {
+    const size_t space = begun.rfind(' ');
+    if (space == std::string_view::npos)
+        return beginning_with(begun, {"show", "path", "check", "reload"});
+    std::vector<std::string> names;
+    std::ranges::transform(config_keys(), std::back_inserter(names), full_name);
+    return beginning_with(begun.substr(space + 1), names);
+}
+
+void run_log(ChatApp& app, std::string_view arguments) {
+    if (arguments.empty())
+        return app.say("Log: " + log_path() + ", level " +
+                       std::string(log_level_name(core::log_level())) + ".");
+    const auto level = log_level_named(arguments);
+    if (!level)
+        usage("/log " + std::string(arguments), "no such level",
+              "there are debug, info, warning and error");
+    core::set_log_level(*level);
+    app.toast("log level " + std::string(arguments), app.now());
+}
+
+std::vector<std::string> complete_log(const ChatApp& /*app*/, std::string_view begun) {
+    return beginning_with(begun, {"debug", "info", "warning", "error"});
+}
+
+// --- show -------------------------------------------------------------------------------------
+
+void run_show(ChatApp& app, std::string_view arguments) {
+    if (arguments.empty() || arguments == "params") return app.say(parameter_table(app));
+    if (arguments == "config") return run_config_command(app, "show");
+    if (arguments == "model") return run_command(app, "/model show");
+    if (arguments == "keys") return app.say(help_text());
+    usage("/show " + std::string(arguments), "unknown", "there are params, model, config and keys");
+}
+
+std::vector<std::string> complete_show(const ChatApp& /*app*/, std::string_view begun) {
+    return beginning_with(begun, {"params", "model", "config", "keys"});
+}
+
+constexpr std::array kCommands = {
+    Command{"set", "", "NAME VALUE|reset [NAME]", "sampling, from the next token on", "", run_set,
+            complete_set},
+    Command{"seed", "", "N|random|lock", "where the chances of answers come from", "", run_seed,
+            complete_seed},
+    Command{"show", "", "params|model|config|keys", "what is in force, and who set it", "",
+            run_show, complete_show},
+    Command{"preset", "", "list|load|save|diff [NAME]", "named sets of parameters", "", run_preset,
+            complete_preset},
+    Command{"config", "", "show [KEY]|path|check|reload", "the configuration and its files", "",
+            run_config_command, complete_config},
+    Command{"log", "", "[LEVEL]", "where the log is, and how much is in it", "", run_log,
+            complete_log},
+};
+
+}  // namespace
+
+CommandGroup settings_commands() {
+    return {.title = "Settings", .commands = kCommands};
+}
+
+}  // namespace app
