@@ -86,6 +86,10 @@ void Tmux::resize(int width, int height) const {
     run({"resize-window", "-x", std::to_string(width), "-y", std::to_string(height)});
 }
 
+std::string Tmux::picture_with_styles() const {
+    return run({"capture-pane", "-p", "-e"});
+}
+
 std::string Tmux::screen() const {
     return run({"capture-pane", "-p"});
 }

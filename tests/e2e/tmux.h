@@ -29,6 +29,8 @@ class Tmux {
     void resize(int width, int height) const;
 
     std::string screen() const;
+    // The same with the escape sequences of its colours and attributes.
+    std::string picture_with_styles() const;
     // tmux format variables: "#{alternate_on} #{pane_dead}".
     std::string ask(const std::string& format) const;
     // Processes below the window's shell whose name is `name`, oldest first.
