@@ -1,5 +1,5 @@
 // Fuzzing the GGUF reader: any bytes end in a file that can be walked or in core::Error.
-// Built with -DMOXIE_FUZZ=ON and clang; run: gguf_fuzz -max_len=4096 CORPUS_FOLDER
+// Built with -DMOXIE_FUZZ=ON and clang; run: gguf_fuzz -max_len=4096 CORPUS tests/fuzz/seeds/gguf
 #include <cstddef>
 #include <cstdint>
 #include <span>
