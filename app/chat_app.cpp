@@ -104,6 +104,7 @@ void ChatApp::on_input(std::string_view bytes, TimePoint now) {
     if (settings_.config().text("ui.wheel") == "burst") inputs = ui::fold_wheel(std::move(inputs));
     for (const ui::Input& input : inputs)
         dispatch(input);
+    follow();  // a command may have begun another conversation
 }
 
 void ChatApp::on_events(TimePoint now) {

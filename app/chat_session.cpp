@@ -181,9 +181,13 @@ void ChatSession::set_sampling(const chat::Sampling& sampling, bool fixed_seed) 
     options_.fixed_seed = fixed_seed;
     save();
     if (!running_ || before == sampling) return;
-    const chat::UpdateSampling update{
+    chat::UpdateSampling update{
         .id = channel_.next_id(), .target = running_->id, .sampling = sampling};
-    updates_[update.id] = {.answers = running_->answers, .before = before, .after = sampling};
+    // A seed that was drawn for this answer stays its seed.
+    if (!fixed_seed)
+        update.sampling.seed = conversation_.turn(running_->answers.front()).sampling.seed;
+    updates_[update.id] = {
+        .answers = running_->answers, .before = before, .after = update.sampling};
     channel_.submit(update);
 }
 

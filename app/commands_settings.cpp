@@ -89,8 +89,13 @@ std::vector<std::string> complete_set(const ChatApp& /*app*/, std::string_view b
 }
 
 void run_seed(ChatApp& app, std::string_view arguments) {
-    const std::string value = arguments == "lock" ? std::to_string(app.session().sampling().seed)
-                                                  : std::string(arguments);
+    const chat::Conversation& conversation = app.session().conversation();
+    const chat::TurnId answer = conversation.last_answer();
+    if (arguments == "lock" && answer == 0)
+        usage("/seed lock", "there is no answer yet", "it keeps the seed of the last one");
+    const std::string value = arguments == "lock"
+                                  ? std::to_string(conversation.turn(answer).sampling.seed)
+                                  : std::string(arguments);
     if (value.empty())
         usage("/seed", "a number is missing", "use /seed N, /seed lock or /seed random");
     run_set(app, "seed " + value);

@@ -68,7 +68,7 @@ TEST_F(SettingsTest, AProfileAndItsPresetComeIntoForceWithTheirModel) {
 }
 
 TEST_F(SettingsTest, WhatIsSetHidesAFlagAndResetBringsItBack) {
-    KeptChat chat({}, options("", {{"sampling.temperature", "--temperature", "0.3"}}));
+    KeptChat chat(folder.path(), options("", {{"sampling.temperature", "--temperature", "0.3"}}));
     chat.ready();
     chat.enter("/set temperature 1.2");
     EXPECT_EQ(chat.session().sampling().temperature, 1.2F);
@@ -158,7 +158,7 @@ TEST_F(SettingsTest, TheLastConversationOpensFirstUnlessConfiguredOtherwise) {
 }
 
 TEST_F(SettingsTest, WithoutAQueueEnterWaitsForTheAnswer) {
-    KeptChat chat({}, options("[chat]\nqueue = false\n"));
+    KeptChat chat(folder.path(), options("[chat]\nqueue = false\n"));
     chat.ready();
     chat.enter("hello");
     chat.until([&] { return chat.session().busy(); }, "an answer");
