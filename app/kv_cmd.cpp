@@ -168,7 +168,9 @@ void print(const KvOptions& options, const std::vector<Root>& roots, std::ostrea
     }
     std::string directory = core::sanitize(options.directory);
     std::ranges::replace(directory, '\n', ' ');
-    out << directory << ": " << pages_text(pages) << ", " << bytes_text(bytes) << '\n';
+    out << directory << ": " << pages_text(pages) << ", " << bytes_text(bytes);
+    if (options.budget != 0) out << " of " << bytes_text(options.budget);
+    out << '\n';
     for (const Root& root : roots) {
         out << "\nroot " << root.name << " (a model, a KV type and who may share): "
             << counted(root.lines.size(), "line", "lines") << ", " << pages_text(root.pages) << ", "
@@ -211,6 +213,7 @@ Json to_json(const KvOptions& options, const std::vector<Root>& roots) {
     return {{"directory", options.directory},
             {"pages", pages},
             {"bytes", bytes},
+            {"budget_bytes", options.budget},
             {"roots", std::move(all)}};
 }
 

@@ -1,6 +1,7 @@
 // `moxie bench` on a tiny model: the numbers hang together; what they are only the machine knows.
 #include "app/bench_cmd.h"
 
+#include <cstdlib>
 #include <sstream>
 #include <string>
 
@@ -10,6 +11,8 @@
 
 #include "core/base/error.h"
 #include "tests/support/loaded_model.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/support/tiny_model.h"
 
 namespace app {
 namespace {
@@ -130,6 +133,56 @@ TEST(BenchCommand, TextOfSeveralSequencesTellsTheGainAndWhatTheBytesAllow) {
         testing::AllOf(testing::HasSubstr("\n1 sequence: "), testing::HasSubstr("\n3 sequences: "),
                        testing::HasSubstr("of 8 experts"), testing::HasSubstr("\ngain "),
                        testing::HasSubstr("% of it reached")));
+}
+
+// The pages of the bench are written below a cache folder of this test.
+class ResumeBench : public testing::Test {
+  protected:
+    void SetUp() override { ASSERT_EQ(::setenv("XDG_CACHE_HOME", cache.path().c_str(), 1), 0); }
+    void TearDown() override { ::unsetenv("XDG_CACHE_HOME"); }
+
+    std::string output(bool as_json) {
+        auto speaking = model();
+        support::add_vocabulary(speaking);
+        const support::TemporaryGguf file(speaking);
+        BenchOptions options = small_options(file.path());
+        options.resume = true;
+        options.prompt = 200;
+        options.repetitions = 2;
+        options.json = as_json;
+        return output_of(options);
+    }
+
+    support::TemporaryFolder cache;
+};
+
+TEST_F(ResumeBench, JsonHoldsBothTimesTheBytesAndTheReadRate) {
+    const json result = json::parse(output(true));
+    EXPECT_EQ(result["tokens"], 200);
+    EXPECT_EQ(result["repetitions"], 2);
+    const json& resumed = result["resumed"];
+    EXPECT_EQ(resumed["restored_tokens"], 199);
+    EXPECT_EQ(resumed["recomputed_tokens"], 1);
+    EXPECT_GT(resumed["restored_bytes"], 4 * 4096) << "four pages and their headers";
+    const double first_token = resumed["first_token_seconds"]["median"];
+    EXPECT_GT(first_token, resumed["restore_seconds"]["min"]);
+    EXPECT_NEAR(result["ratio"], result["read"]["first_token_seconds"].get<double>() / first_token,
+                1e-6);
+    const json& rate = resumed["read_bytes_per_second"];
+    EXPECT_GT(rate["min"], 0.0);
+    EXPECT_NEAR(rate["max"].get<double>() * resumed["restore_seconds"]["min"].get<double>(),
+                resumed["restored_bytes"], 1.0);
+    EXPECT_GT(result["disk_bytes_per_second"]["min"], 0.0);
+    EXPECT_GT(resumed["limit_seconds"]["min"], 0.1);
+}
+
+TEST_F(ResumeBench, TextTellsTheSameAndNothingIsLeftBehind) {
+    EXPECT_THAT(output(false), testing::AllOf(testing::HasSubstr("first token when read: "),
+                                              testing::HasSubstr("first token when resumed: "),
+                                              testing::HasSubstr("restored 199 tokens"),
+                                              testing::HasSubstr("recomputed 1"),
+                                              testing::HasSubstr("the disk alone gives ")));
+    EXPECT_TRUE(cache.files().empty());
 }
 
 }  // namespace

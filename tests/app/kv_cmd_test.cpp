@@ -25,9 +25,9 @@ using nlohmann::json;
 using testing::HasSubstr;
 
 // Not a KvOptions: GCC 12 leaves out the default of `json` in one that is made within EXPECT_THAT.
-std::string output_of(const std::string& directory, bool as_json = false) {
+std::string output_of(const std::string& directory, bool as_json = false, uint64_t budget = 0) {
     std::ostringstream out;
-    EXPECT_EQ(run_kv({.directory = directory, .json = as_json}, out), 0);
+    EXPECT_EQ(run_kv({.directory = directory, .json = as_json, .budget = budget}, out), 0);
     return out.str();
 }
 
@@ -107,6 +107,11 @@ TEST_F(KvCommand, BytesAreThoseOfTheFiles) {
     EXPECT_EQ(result["bytes"], bytes);
     EXPECT_EQ(result["pages"], files.size());
     EXPECT_EQ(result["roots"][0]["lines"].size(), 2U);
+}
+
+TEST_F(KvCommand, TheBudgetStandsBesideTheTotal) {
+    EXPECT_THAT(output_of(folder(), false, 20'000'000'000), HasSubstr("0 bytes of 20.0 GB\n"));
+    EXPECT_EQ(json::parse(output_of(folder(), true, 5000))["budget_bytes"], 5000);
 }
 
 TEST_F(KvCommand, ALineWithoutItsBeginningIsOfNoUse) {
