@@ -188,9 +188,12 @@ Invocation parse_bench(const std::vector<std::string>& arguments) {
 Invocation parse_kv(const std::vector<std::string>& arguments) {
     CLI::App app("Tells what was read of conversations and is kept on disk.", "moxie kv");
     KvOptions options{.directory = core::cache_folder() + "/kv"};
+    ConfigOptions config;
     add_kv_folder(app, options.directory);
+    config.add(app, "--kv-disk", "kv.max_gb", "GB", "most that this folder may hold");
     app.add_flag("--json", options.json, "one JSON object");
     if (auto text = parse_arguments(app, arguments)) return *std::move(text);
+    options.budget = static_cast<uint64_t>(config.load().number("kv.max_gb") * 1e9);
     return options;
 }
 
