@@ -99,9 +99,9 @@ constexpr std::array kKeys = {
 
     ConfigKey{"ui", "theme", kText, "terminal", 0, 0, {}, "name or path of a theme"},
     ConfigKey{"ui", "mouse", kChoice, "off", 0, 0, "off|wheel|full", "mouse reports", kLater},
-    ConfigKey{"ui", "wheel", kChoice, "burst", 0, 0, "burst|off", "arrow bursts scroll", kLater},
+    ConfigKey{"ui", "wheel", kChoice, "burst", 0, 0, "burst|off", "arrow bursts scroll"},
     ConfigKey{"ui", "panel_width", kInteger, "38", 32, 45, {}, "columns of panels", kLater},
-    ConfigKey{"ui", "fps", kInteger, "30", 1, 120, {}, "most pictures a second", kLater},
+    ConfigKey{"ui", "fps", kInteger, "30", 1, 120, {}, "most pictures a second"},
     ConfigKey{"ui", "markdown", kBoolean, "true", 0, 0, {}, "render it", kLater},
     ConfigKey{"ui", "code_wrap", kBoolean, "false", 0, 0, {}, "wrap code", kLater},
     ConfigKey{"ui", "bell", kText, "done-unfocused", 0, 0, {}, "when it rings", kLater},
