@@ -174,11 +174,11 @@ Grok1File::Grok1File(std::string folder, const Grok1Constants& constants)
     sizes[kOne] = 1;
     for (uint32_t s = 0; s < grok1::kTensorsOfModel; ++s)
         add(s, kModelSlots[s], "", sizes);
-    if (sizes[kDim] == grok1::kDim && layers != grok1::kLayers) {
+    if (sizes[kDim] == grok1::kDim && layers != constants.layers) {
         // With another number of layers the order of the names would be another one.
         fail(path_,
              "holds " + std::to_string(layers) + " layers, Grok-1 has " +
-                 std::to_string(grok1::kLayers),
+                 std::to_string(constants.layers),
              "the download is incomplete");
     }
     const std::vector<uint32_t> order = grok1_layer_order(layers);

@@ -31,6 +31,8 @@ struct Grok1Constants {
     uint32_t head_dim = grok1::kHeadDim;
     uint32_t active_experts = 2;
     uint32_t context = 8192;
+    // Of a model with Grok-1's dimension; another number is an incomplete download.
+    uint32_t layers = grok1::kLayers;
 };
 
 // The folder itself or its `ckpt-0`, whichever holds such a checkpoint; nothing when neither does.

@@ -5,10 +5,9 @@
 //
 //   32, no minimum   a line with the scales of two blocks, 2 x 16, then the codes of both
 //   32, minimum      a line of 16 scales and 16 minimums, then the codes
-//   256              a line of 16 scales and 16 minimums (or nothing); for each sub-block 16
-//   factors
-//                    (int8), then for each 16 minimums (uint8); then the codes, 32 columns at a
-//                    time
+//   256              a line of 16 scales and 16 minimums (or nothing); for each sub-block the
+//                    factors of 16 rows (int8), then for each the minimums of 16 rows (uint8);
+//                    then the codes, 32 columns at a time
 //
 // Codes of 32 columns x 16 rows come as planes of 64-byte vectors, in which byte 4 * row + j
 // belongs to a column 4 * g + j:

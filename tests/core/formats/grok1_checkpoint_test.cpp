@@ -17,12 +17,19 @@
 
 #include "core/base/error.h"
 #include "core/base/half.h"
+#include "tests/support/grok1_shapes.h"
 #include "tests/support/pickles.h"
 
 namespace core {
 namespace {
 
 using support::ArrayToPickle;
+using support::grok1_file;
+using support::grok1_file_count;
+using support::grok1_slot;
+using support::Grok1Shape;
+using support::Grok1Slot;
+using support::kGrok1Shape;
 using support::PickleFile;
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -39,66 +46,20 @@ class TemporaryFolder {
     TemporaryFolder& operator=(const TemporaryFolder&) = delete;
 
     const std::string& path() const { return path_; }
-    std::string file(uint32_t index) const {
-        std::string number = std::to_string(index);
-        number.insert(0, 5 - number.size(), '0');
-        return path_ + "/tensor" + number + "_000";
-    }
+    std::string file(uint32_t index) const { return path_ + "/" + support::grok1_file_name(index); }
 
   private:
     std::string path_;
 };
 
-struct Shape {
-    uint64_t dim, vocab, query, kv, width, experts, layers;
-};
+constexpr Grok1Shape kSmall = {64, 50, 256, 128, 256, 4, 12};
 
-constexpr Shape kGrok1 = {6144, 131072, 6144, 1024, 32768, 8, 64};
-constexpr Shape kSmall = {64, 50, 256, 128, 256, 4, 12};
-
-// Arrays of a slot, as the release has them: experts and attention outputs have scales for each of
-// 8 slices of their rows, other matrices for each column.
-struct Slot {
-    ArrayToPickle weight;
-    std::vector<ArrayToPickle> scales;  // one or none
-};
-
-Slot slot_of(const Shape& s, uint32_t index) {
-    const auto quantized = [](std::vector<uint64_t> shape, uint64_t groups) {
-        std::vector<uint64_t> scales = shape;
-        scales[scales.size() - 2] = groups;
-        return Slot{{Type::i8, std::move(shape), {}}, {{Type::bf16, std::move(scales), {}}}};
-    };
-    if (index == 0) return {{Type::f32, {s.vocab, s.dim}, {}}, {}};
-    if (index == 1) return {{Type::f32, {s.dim}, {}}, {}};
-    switch ((index - 2) % 12) {
-        case 0:
-        case 2: return quantized({s.experts, s.dim, s.width}, 1);
-        case 1: return quantized({s.experts, s.width, s.dim}, 8);
-        case 3:
-        case 6: return quantized({s.dim, s.kv}, 1);
-        case 4: return quantized({s.query, s.dim}, 8);
-        case 5: return quantized({s.dim, s.query}, 1);
-        case 11: return {{Type::f32, {s.dim, s.experts}, {}}, {}};
-        default: return {{Type::f32, {s.dim}, {}}, {}};
-    }
-}
-
-PickleFile file_of(const Slot& slot) {
-    return slot.scales.empty() ? PickleFile(slot.weight)
-                               : PickleFile(slot.weight, slot.scales.front());
-}
-
-uint32_t file_count(const Shape& shape) {
-    return static_cast<uint32_t>(2 + 12 * shape.layers);
-}
-
-void write_checkpoint(const TemporaryFolder& folder, const Shape& shape,
-                      const std::function<void(uint32_t, Slot&)>& fill = {}) {
-    for (uint32_t index = 0; index < file_count(shape); ++index) {
-        Slot slot = slot_of(shape, index);
+void write_checkpoint(const TemporaryFolder& folder, const Grok1Shape& shape,
+                      const std::function<void(uint32_t, Grok1Slot&)>& fill = {}) {
+    for (uint32_t index = 0; index < grok1_file_count(shape); ++index) {
+        Grok1Slot slot = grok1_slot(shape, index);
         if (fill) fill(index, slot);
-        file_of(slot).write(folder.file(index));
+        grok1_file(slot).write(folder.file(index));
     }
 }
 
@@ -127,8 +88,8 @@ TEST(Grok1Layers, LieInTheOrderOfTheirNames) {
 // What the release's files weigh; a writer that is wrong by one opcode misses them.
 TEST(Grok1Files, HaveThePublishedSizes) {
     std::map<uint64_t, uint32_t> sizes;
-    for (uint32_t index = 0; index < file_count(kGrok1); ++index)
-        ++sizes[file_of(slot_of(kGrok1, index)).size()];
+    for (uint32_t index = 0; index < grok1_file_count(kGrok1Shape); ++index)
+        ++sizes[grok1_file(grok1_slot(kGrok1Shape, index)).size()];
     const std::map<uint64_t, uint32_t> published = {
         {3'221'225'637, 1}, {24'727, 257},    {196'770, 64},        {6'293'814, 128},
         {37'761'334, 64},   {37'847'359, 64}, {1'611'137'347, 128}, {1'611'399'491, 64}};
@@ -137,7 +98,7 @@ TEST(Grok1Files, HaveThePublishedSizes) {
 
 TEST(Grok1Checkpoint, TrueShapesAreListedWithoutReadingTheData) {
     const TemporaryFolder folder;
-    write_checkpoint(folder, kGrok1);
+    write_checkpoint(folder, kGrok1Shape);
     const auto file = open_grok1_checkpoint(folder.path());
     EXPECT_EQ(file->tensors().size(), 770u);
     EXPECT_EQ(file->file_bytes() / 1'000'000'000, 318u);
@@ -160,7 +121,7 @@ TEST(Grok1Checkpoint, TrueShapesAreListedWithoutReadingTheData) {
 TEST(Grok1Checkpoint, RanksBecomeLayers) {
     const TemporaryFolder folder;
     // Each layer's first norm holds its rank.
-    write_checkpoint(folder, kSmall, [](uint32_t index, Slot& slot) {
+    write_checkpoint(folder, kSmall, [](uint32_t index, Grok1Slot& slot) {
         if (index < 2 || (index - 2) % 12 != 7) return;
         const auto rank = static_cast<float>((index - 2) / 12);
         slot.weight.data.resize(kSmall.dim * sizeof(float));
@@ -179,8 +140,8 @@ TEST(Grok1Checkpoint, RanksBecomeLayers) {
 // w[e, k, n] = weight[e, k, n] * scales[e, k / (K / G), n], and row n of ours is column n of w.
 TEST(Grok1Checkpoint, ValuesAndScalesSurviveInBothLayouts) {
     const TemporaryFolder folder;
-    std::map<uint32_t, Slot> written;
-    write_checkpoint(folder, kSmall, [&](uint32_t index, Slot& slot) {
+    std::map<uint32_t, Grok1Slot> written;
+    write_checkpoint(folder, kSmall, [&](uint32_t index, Grok1Slot& slot) {
         if (slot.scales.empty() || index > 14) return;
         const auto fill = [&](ArrayToPickle& array, uint32_t seed) {
             uint64_t bytes = array.type == Type::bf16 ? 2 : 1;
@@ -201,7 +162,7 @@ TEST(Grok1Checkpoint, ValuesAndScalesSurviveInBothLayouts) {
     for (const auto& [index, name] : names) {
         const TensorInfo* tensor = file->find_tensor(name);
         ASSERT_NE(tensor, nullptr);
-        const Slot& slot = written.at(index);
+        const Grok1Slot& slot = written.at(index);
         const uint64_t in = tensor->dim(0);
         const uint64_t out = tensor->dim(1);
         const uint64_t groups = tensor->scale_groups;
@@ -229,7 +190,7 @@ TEST(Grok1Checkpoint, IsFoundInItsFolderAndAbove) {
     const TemporaryFolder folder;
     EXPECT_FALSE(find_grok1_checkpoint(folder.path()));
     std::filesystem::create_directory(folder.path() + "/ckpt-0");
-    file_of(slot_of(kSmall, 1)).write(folder.path() + "/ckpt-0/tensor00000_000");
+    grok1_file(grok1_slot(kSmall, 1)).write(folder.path() + "/ckpt-0/tensor00000_000");
     EXPECT_THAT(find_grok1_checkpoint(folder.path()), testing::Optional(HasSubstr("ckpt-0")));
     EXPECT_TRUE(find_grok1_checkpoint(folder.path() + "/ckpt-0"));
 }
@@ -246,7 +207,7 @@ TEST(Grok1Checkpoint, MissingFilesAreNamed) {
 
 TEST(Grok1Checkpoint, ALayerTooFewIsNoticedInTheRealModel) {
     const TemporaryFolder folder;
-    Shape shape = kGrok1;
+    Grok1Shape shape = kGrok1Shape;
     shape.layers = 63;
     write_checkpoint(folder, shape);
     EXPECT_THAT(refusal(folder.path()), HasSubstr("63 layers, Grok-1 has 64"));
@@ -263,7 +224,7 @@ TEST(Grok1Checkpoint, FilesInEachOthersPlaceAreNoticed) {
 
 TEST(Grok1Checkpoint, ScalesThatDoNotDivideTheRowsAreRefused) {
     const TemporaryFolder folder;
-    write_checkpoint(folder, kSmall, [](uint32_t index, Slot& slot) {
+    write_checkpoint(folder, kSmall, [](uint32_t index, Grok1Slot& slot) {
         if (index == 6) slot.scales.front().shape[0] = 16;
     });
     EXPECT_THAT(refusal(folder.path()), HasSubstr("scales of shape (16, 64)"));
