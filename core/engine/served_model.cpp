@@ -12,6 +12,7 @@
 #include "core/model/architecture.h"
 #include "core/model/hugging_face.h"
 #include "core/model/identity.h"
+#include "core/model/weights.h"
 
 namespace core {
 namespace {
@@ -62,7 +63,7 @@ uint64_t context_bytes(const PageLayout& layout, uint32_t context) {
 uint64_t weight_bytes(const WeightFile& file) {
     uint64_t bytes = 0;
     for (const TensorInfo& tensor : file.tensors())
-        bytes += tensor.bytes();
+        bytes += traits(tensor.type).computable ? packed_bytes(tensor) : tensor.bytes();
     return bytes;
 }
 

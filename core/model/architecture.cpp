@@ -89,11 +89,19 @@ void apply_frequency_factors(const Hyperparameters& p, RopeSpec& rope) {
 
 }  // namespace
 
+static ModelConfig read_config(const Family& family, const WeightFile& file) {
+    const Hyperparameters parameters(file, std::string(family.architecture));
+    ModelConfig config = family.model(parameters);
+    for (uint32_t layer = 0; layer < config.layers.size(); ++layer)
+        config.layers[layer] = family.layer(parameters, config, layer);
+    return config;
+}
+
 ModelConfig config_from_file(const WeightFile& file) {
     const std::string architecture = file.meta_string("general.architecture").value_or("");
     std::string supported;
     for (const Family* family : kFamilies) {
-        if (family->architecture == architecture) return family->config(file);
+        if (family->architecture == architecture) return read_config(*family, file);
         append_name(supported, family->architecture);
     }
     if (architecture.empty()) {
@@ -198,6 +206,8 @@ RopeSpec rope_spec(const Hyperparameters& p, RopeStyle style, uint32_t head_dim,
     for (uint32_t i = 0; i < rope.dims / 2; ++i)
         rope.inverse_frequencies.push_back(
             static_cast<float>(std::pow(rope.theta, -2.0 * i / rope.dims)));
+    // Divisors of frequencies are exact, whatever the keys beside them say.
+    apply_frequency_factors(p, rope);
     if (scaling == RopeScaling::none) return rope;
 
     const std::string type = p.file().meta_string(p.key("rope.scaling.type")).value_or("none");
@@ -211,7 +221,6 @@ RopeSpec rope_spec(const Hyperparameters& p, RopeStyle style, uint32_t head_dim,
     } else if (type != "none") {
         p.reject("rope.scaling.type", "\"" + type + "\"", "known are none, linear and yarn");
     }
-    apply_frequency_factors(p, rope);
     return rope;
 }
 
@@ -267,21 +276,24 @@ FfnSpec plain_ffn(const Hyperparameters& p, const PlainFamily& family, uint32_t 
 
 }  // namespace
 
-ModelConfig plain_config(const WeightFile& file, const PlainFamily& family) {
-    const Hyperparameters p(file, family.architecture);
+ModelConfig plain_model(const Hyperparameters& p) {
     ModelConfig config = base_config(p);
-    config.family = family.architecture;
-    for (uint32_t layer = 0; layer < config.layers.size(); ++layer) {
-        LayerSpec& spec = config.layers[layer];
-        spec.attention = base_attention(p, config, layer);
-        spec.attention.scale = p.number("attention.scale", spec.attention.scale);
-        spec.attention.window = p.optional("attention.sliding_window", 0, 1U << 30);
-        spec.attention.qkv_bias = family.qkv_bias || has_layer_tensor(file, layer, "attn_q.bias");
-        spec.attention.qk_norm = family.qk_norm;
-        spec.attention.rope = rope_spec(p, family.rope, spec.attention.head_dim);
-        spec.ffn = plain_ffn(p, family, layer);
-    }
+    config.family = p.architecture();
     return config;
+}
+
+LayerSpec plain_layer(const Hyperparameters& p, const ModelConfig& config,
+                      const PlainFamily& family, uint32_t layer) {
+    LayerSpec spec;
+    spec.attention = base_attention(p, config, layer);
+    spec.attention.scale = p.number("attention.scale", spec.attention.scale);
+    spec.attention.window = p.optional("attention.sliding_window", 0, 1U << 30);
+    spec.attention.qkv_bias = family.qkv_bias || has_layer_tensor(p.file(), layer, "attn_q.bias");
+    spec.attention.output_bias = has_layer_tensor(p.file(), layer, "attn_output.bias");
+    spec.attention.qk_norm = family.qk_norm;
+    spec.attention.rope = rope_spec(p, family.rope, spec.attention.head_dim);
+    spec.ffn = plain_ffn(p, family, layer);
+    return spec;
 }
 
 }  // namespace core

@@ -19,11 +19,15 @@ namespace core {
 // is not in the registry, and for hyperparameters that are missing or make no sense.
 ModelConfig config_from_file(const WeightFile& file);
 
+class Hyperparameters;
+
 // A family: how its metadata become a ModelConfig, and the names of its tensors in other formats
 // than GGUF. Lives as long as the program.
 struct Family {
     std::string_view architecture;  // general.architecture
-    ModelConfig (*config)(const WeightFile& file);
+    // What the layers share; they are there, and empty.
+    ModelConfig (*model)(const Hyperparameters& p);
+    LayerSpec (*layer)(const Hyperparameters& p, const ModelConfig& config, uint32_t layer);
     std::span<const HuggingFaceNames> hugging_face = {};  // model classes that are this family
 };
 
@@ -38,6 +42,7 @@ class Hyperparameters {
         : file_(file), architecture_(std::move(architecture)) {}
 
     const WeightFile& file() const { return file_; }
+    const std::string& architecture() const { return architecture_; }
 
     // Absent: throws, or gives the default. Outside [1, limit] ([0, limit] with a default): throws.
     uint32_t required(std::string_view name, uint32_t limit) const;
@@ -81,15 +86,15 @@ bool has_dense_branch(const WeightFile& file, uint32_t layer);
 
 // What llama and its relatives differ in.
 struct PlainFamily {
-    const char* architecture = "";
     RopeStyle rope = RopeStyle::half_split;
     bool qkv_bias = false;  // without it: where the file has them
     bool qk_norm = false;
     bool renormalize = true;  // of experts, where the file does not say
 };
 
-// The configuration of a family without post-norms: SiLU, one attention scale, a dense FFN or
-// experts in each layer.
-ModelConfig plain_config(const WeightFile& file, const PlainFamily& family);
+// A family without post-norms: SiLU, one attention scale, a dense FFN or experts in each layer.
+ModelConfig plain_model(const Hyperparameters& p);
+LayerSpec plain_layer(const Hyperparameters& p, const ModelConfig& config,
+                      const PlainFamily& family, uint32_t layer);
 
 }  // namespace core

@@ -34,6 +34,7 @@ struct AttentionSpec {
     uint32_t temperature_length = 0;
     uint32_t window = 0;  // sliding window in positions; 0 = all
     bool qkv_bias = false;
+    bool output_bias = false;
     bool qk_norm = false;  // RMS norm of each head of q and k before the rotation
     RopeSpec rope;
 };

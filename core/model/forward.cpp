@@ -149,7 +149,9 @@ void ForwardPass::attention(uint32_t layer) {
     });
     matmul(kernels_, pool_, {&job, 1}, common_cancel());
     for_rows(pool_, rows_, size_t{3} * config_.dim, [&](uint32_t row) {
-        add_branch(row, weights.attention_post_norm, row_of(ws_.branch, row, config_.dim));
+        float* branch = row_of(ws_.branch, row, config_.dim);
+        if (!weights.o_bias.empty()) vector_.add(branch, weights.o_bias.data(), config_.dim);
+        add_branch(row, weights.attention_post_norm, branch);
     });
 }
 

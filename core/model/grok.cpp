@@ -1,7 +1,10 @@
 // Grok-1 and Grok-2. Both are `grok` in GGUF and differ only in which keys and tensors are present
 // (xai-org/grok-1 model.py; SGLang models/grok.py for Grok-2; llama.cpp models/grok.cpp for keys).
+#include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <string>
+#include <vector>
 
 #include "core/base/error.h"
 #include "core/base/utf8.h"
@@ -41,14 +44,59 @@ constexpr HuggingFaceTensor kTensors[] = {
     {"model.layers.{l}.block_sparse_moe.experts.{e}.w3.weight", "blk.{l}.ffn_up_exps.weight"},
 };
 
-// Defaults of SGLang's models/grok.py. `rope_type` is "original" in the release: plain rotation,
-// whatever the scaling factors beside it say.
-void complete(const WeightFile& source, GgufMetadata& gguf) {
-    const std::string rope = source.meta_string("rope_type").value_or("original");
-    if (rope != "original" && rope != "default") {
+// `rope_type` is "original" in the release: plain rotation, whatever the scaling factors beside it
+// say. The other kinds are those of SGLang's ScalingRotaryEmbedding, which computes a magnitude and
+// does not apply it; what they make of the frequencies is what divides them here.
+std::vector<float> rope_divisors(const WeightFile& source, uint64_t head_dim) {
+    const std::string kind = source.meta_string("rope_type").value_or("original");
+    if (kind == "original" || kind == "default") return {};
+    const auto positive = [&](const char* key, double otherwise) {
+        const double value = source.meta_float(key).value_or(otherwise);
+        if (value > 0.0) return value;
         throw Error(ErrorKind::model_unusable, source.path(),
-                    "rope_type is \"" + sanitize(rope) + '"', "known for Grok is \"original\"");
+                    std::string(key) + " is " + std::to_string(value), "must be positive");
+    };
+    const auto dims = static_cast<double>(head_dim);
+    const double theta = positive("rope_theta", 10000.0);
+    const double factor = positive("scaling_factor", 1.0);
+    const double original = positive("original_max_position_embeddings", 8192.0);
+    const double extrapolation = source.meta_float("extrapolation_factor").value_or(1.0);
+    const auto correction = [&](double rotations) {
+        return dims * std::log(original / (2 * std::numbers::pi * rotations)) /
+               (2 * std::log(theta));
+    };
+    const double low =
+        std::clamp(std::floor(correction(positive("beta_fast", 8.0))), 0.0, dims - 1);
+    const double high =
+        std::clamp(std::ceil(correction(positive("beta_slow", 1.0))), 0.0, dims - 1);
+    const double width = high > low ? high - low : 0.001;
+    // theta_scale: another base, chosen so that the slowest turn fits the longer context.
+    const double exponent = std::log(original * factor / (2 * std::numbers::pi)) /
+                            std::log(original / (2 * std::numbers::pi));
+    std::vector<float> divisors;
+    for (uint64_t i = 0; i < head_dim / 2; ++i) {
+        const double ramp = std::clamp((static_cast<double>(i) - low) / width, 0.0, 1.0);
+        const double kept = (1.0 - ramp) * extrapolation;
+        double divisor = 0.0;
+        if (kind == "yarn" || kind == "yarn_linear") {
+            divisor = 1.0 / ((1.0 - kept) / factor + kept);
+        } else if (kind == "yarn_log") {
+            divisor = std::pow(factor, 1.0 - kept);
+        } else if (kind == "theta_scale") {
+            const double turn = 2.0 * static_cast<double>(i) / dims;
+            divisor = std::pow(theta, (exponent - 1.0) * turn);
+        } else {
+            throw Error(ErrorKind::model_unusable, source.path(),
+                        "rope_type is \"" + sanitize(kind) + '"',
+                        "known for Grok are original, yarn, yarn_linear, yarn_log, theta_scale");
+        }
+        divisors.push_back(static_cast<float>(divisor));
     }
+    return divisors;
+}
+
+// Defaults of SGLang's models/grok.py.
+void complete(const WeightFile& source, GgufMetadata& gguf) {
     gguf.set_default("embedding_scale", {1.0});
     gguf.set_default("logit_scale", {1.0});
     gguf.set_default("attn_logit_softcapping", {30.0});
@@ -64,15 +112,20 @@ void complete(const WeightFile& source, GgufMetadata& gguf) {
 }
 
 struct GrokKeys {
-    bool has_temperature = false;
-    bool has_dense = false;
+    bool has_temperature;
+    bool has_dense;
+
+    explicit GrokKeys(const Hyperparameters& p)
+        : has_temperature(p.optional("attention.temperature_length", 0, 1U << 30) != 0),
+          has_dense(has_dense_branch(p.file(), 0)) {}
+
     // Files of Grok-1 carry a router cap that the original does not have: only what else marks a
     // file as Grok-2 makes it count.
     bool is_grok2() const { return has_temperature || has_dense; }
 };
 
-LayerSpec layer_spec(const Hyperparameters& p, const ModelConfig& config, const GrokKeys& keys,
-                     uint32_t layer) {
+LayerSpec layer_spec(const Hyperparameters& p, const ModelConfig& config, uint32_t layer) {
+    const GrokKeys keys(p);
     LayerSpec spec;
     spec.post_norms = true;
     spec.attention = base_attention(p, config, layer);
@@ -104,26 +157,22 @@ constexpr HuggingFaceNames kNames[] = {{.model = "Grok1ForCausalLM",
                                         .architecture = "grok",
                                         .keys = kKeys,
                                         .tensors = kTensors,
-                                        .complete = complete}};
+                                        .complete = complete,
+                                        .rope_divisors = rope_divisors}};
 
-ModelConfig read_config(const WeightFile& file) {
-    const Hyperparameters p(file, "grok");
+ModelConfig model(const Hyperparameters& p) {
     ModelConfig config = base_config(p);
     config.embedding_scale = p.number("embedding_scale", kEmbeddingScale);
     config.logit_scale = p.number("logit_scale", kLogitScale);
     config.logit_softcap = p.number("final_logit_softcapping", 0.0);
-    const GrokKeys keys = {
-        .has_temperature = p.optional("attention.temperature_length", 0, 1U << 30) != 0,
-        .has_dense = has_dense_branch(file, 0)};
-    config.family = keys.is_grok2() ? "grok-2" : "grok-1";
-    for (uint32_t layer = 0; layer < config.layers.size(); ++layer)
-        config.layers[layer] = layer_spec(p, config, keys, layer);
+    config.family = GrokKeys(p).is_grok2() ? "grok-2" : "grok-1";
     return config;
 }
 
 }  // namespace
 
 extern const Family kGrok;
-const Family kGrok = {.architecture = "grok", .config = read_config, .hugging_face = kNames};
+const Family kGrok = {
+    .architecture = "grok", .model = model, .layer = layer_spec, .hugging_face = kNames};
 
 }  // namespace core

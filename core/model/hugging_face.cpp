@@ -197,7 +197,9 @@ std::unique_ptr<WeightFile> with_gguf_names(std::unique_ptr<WeightFile> file) {
     constexpr uint64_t kMaxHeadDim = 1U << 16;
     if (head_dim > kMaxHeadDim)
         reject(*file, "head_dim", std::to_string(head_dim), "must be at most 65536");
-    std::vector<float> divisors = rope_divisors(*file, head_dim);
+    std::vector<float> divisors = names.rope_divisors != nullptr
+                                      ? names.rope_divisors(*file, head_dim)
+                                      : rope_divisors(*file, head_dim);
     auto result = std::make_unique<HuggingFaceFile>(std::move(file), std::move(gguf), names,
                                                     static_cast<uint32_t>(head_dim));
     if (!divisors.empty()) result->add_floats("rope_freqs.weight", std::move(divisors));

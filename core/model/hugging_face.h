@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/formats/weight_file.h"
 
@@ -62,6 +63,9 @@ struct HuggingFaceNames {
     bool interleaved_heads = false;
     // What the keys alone do not say: defaults of the family's code. May be null.
     void (*complete)(const WeightFile& source, GgufMetadata& metadata) = nullptr;
+    // Divisors of the frequencies of a head, for a scaling that GGUF's keys cannot say; none when
+    // they are plain. Null: the scalings that are common to Hugging Face's models.
+    std::vector<float> (*rope_divisors)(const WeightFile& source, uint64_t head_dim) = nullptr;
 };
 
 // Opens a model file or folder of any format, with GGUF's names and metadata.

@@ -10,6 +10,7 @@
 #include "core/base/half.h"
 #include "core/base/utf8.h"
 #include "core/formats/safetensors.h"
+#include "core/tensor/quantize.h"
 
 namespace core {
 namespace {
@@ -27,6 +28,7 @@ constexpr HuggingFaceTensor kCommonTensors[] = {
     {"model.layers.{l}.self_attn.q_proj.bias", "blk.{l}.attn_q.bias"},
     {"model.layers.{l}.self_attn.k_proj.bias", "blk.{l}.attn_k.bias"},
     {"model.layers.{l}.self_attn.v_proj.bias", "blk.{l}.attn_v.bias"},
+    {"model.layers.{l}.self_attn.o_proj.bias", "blk.{l}.attn_output.bias"},
     {"model.layers.{l}.self_attn.q_norm.weight", "blk.{l}.attn_q_norm.weight"},
     {"model.layers.{l}.self_attn.k_norm.weight", "blk.{l}.attn_k_norm.weight"},
     {"model.layers.{l}.mlp.gate_proj.weight", "blk.{l}.ffn_gate.weight"},
@@ -60,6 +62,12 @@ const std::array<float, 256>& e4m3_values() {
     return values;
 }
 
+// Row 2i + half of a head is row (half, i) of the checkpoint.
+uint64_t plain_row(uint64_t row, uint64_t head_dim) {
+    const uint64_t within = row % head_dim;
+    return row - within + within % 2 * (head_dim / 2) + within / 2;
+}
+
 bool is_float(DType type) {
     return type == DType::f32 || type == DType::f16 || type == DType::bf16;
 }
@@ -87,6 +95,11 @@ HuggingFaceFile::HuggingFaceFile(std::unique_ptr<WeightFile> source, GgufMetadat
                 add_tensor(tensor, layer, experts);
         }
     }
+    // A bias that nobody adds would change every logit.
+    for (const TensorInfo& tensor : source_->tensors())
+        if (contains(tensor.name, ".bias") && !used_.contains(&tensor))
+            fail(tensor.name, "has no place in this architecture",
+                 "this engine cannot run the model");
 }
 
 void HuggingFaceFile::fail(const std::string& tensor, const std::string& problem,
@@ -108,18 +121,36 @@ void HuggingFaceFile::add_tensor(const HuggingFaceTensor& tensor, uint32_t layer
         fail(name, "is missing", "the download is incomplete");
     }
     if (recipe.pieces.empty()) return;
+    for (const Piece& piece : recipe.pieces)
+        used_.insert(piece.values);
     const std::string gguf = with_number(tensor.gguf, "{l}", layer);
     check_pieces(pattern, recipe, stacked ? experts : 1);
     const bool rotated = contains(gguf, "attn_q.") || contains(gguf, "attn_k.");
     if (names_.interleaved_heads && rotated && head_dim_ != 0) {
         recipe.head_dim = head_dim_;
         const TensorInfo& first = *recipe.pieces.front().values;
+        if (first.shape.size() == 1 && recipe.pieces.size() == 1) return add_bias(gguf, first);
         if (first.shape.size() != 2 || first.dim(1) % head_dim_ != 0 || head_dim_ % 2 != 0) {
             fail(pattern, "has " + std::to_string(first.dim(1)) + " rows",
                  "expected a matrix of whole heads of " + std::to_string(head_dim_));
         }
     }
     add_recipe(gguf, std::move(recipe), stacked);
+}
+
+// Of rotated heads: a bias goes where the row of its matrix goes.
+void HuggingFaceFile::add_bias(const std::string& gguf, const TensorInfo& bias) {
+    const bool fits = is_float(bias.type) && bias.dim(0) % head_dim_ == 0 && head_dim_ % 2 == 0;
+    if (!fits) {
+        fail(bias.name, "has " + std::to_string(bias.dim(0)) + " elements",
+             "expected floats for whole heads of " + std::to_string(head_dim_));
+    }
+    std::vector<float> plain(bias.dim(0));
+    dequantize_row(bias.type, bias.data, plain);
+    std::vector<float> values(plain.size());
+    for (size_t row = 0; row < values.size(); ++row)
+        values[row] = plain[plain_row(row, head_dim_)];
+    add_floats(gguf, std::move(values));
 }
 
 bool HuggingFaceFile::add_pieces(const std::string& name, Recipe& recipe) const {
@@ -289,11 +320,7 @@ void HuggingFaceFile::read_rows(const TensorInfo& tensor, uint64_t first,
     for (uint64_t i = 0; i < values.size() / row_bytes; ++i) {
         const uint64_t expert = (first + i) / recipe.rows;
         uint64_t row = (first + i) % recipe.rows;
-        if (recipe.head_dim != 0) {
-            // Row 2i + half of a head is row (half, i) of the checkpoint.
-            const uint64_t within = row % recipe.head_dim;
-            row += within % 2 * (recipe.head_dim / 2) + within / 2 - within;
-        }
+        if (recipe.head_dim != 0) row = plain_row(row, recipe.head_dim);
         const Piece* pieces = &recipe.pieces[expert * recipe.shards];
         const bool across = recipe.axis == ShardAxis::in;
         const uint64_t shard = across ? 0 : row / pieces->rows();

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "core/formats/weight_file.h"
@@ -61,6 +62,7 @@ class HuggingFaceFile : public WeightFile {
     };
 
     void add_tensor(const HuggingFaceTensor& tensor, uint32_t layer, uint64_t experts);
+    void add_bias(const std::string& gguf, const TensorInfo& bias);
     // Appends one tensor or its shards; false when there is none.
     bool add_pieces(const std::string& name, Recipe& recipe) const;
     void add_scales(const std::string& name, std::string_view suffix, Piece& piece) const;
@@ -77,7 +79,8 @@ class HuggingFaceFile : public WeightFile {
     std::vector<TensorInfo> tensors_;
     std::vector<Recipe> recipes_;  // of each tensor; without pieces where it lies in place
     std::unordered_map<std::string, size_t> by_name_;
-    std::vector<std::vector<float>> floats_;  // of add_floats()
+    std::vector<std::vector<float>> floats_;      // of add_floats()
+    std::unordered_set<const TensorInfo*> used_;  // of the source
 };
 
 }  // namespace core

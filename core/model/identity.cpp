@@ -80,6 +80,8 @@ void add(Digest& digest, const AttentionSpec& attention) {
     digest.add(attention.temperature_length);
     digest.add(attention.window);
     digest.add(attention.qkv_bias);
+    // Models without one keep the names that their pages have.
+    if (attention.output_bias) digest.add(attention.output_bias);
     digest.add(attention.qk_norm);
     digest.add(attention.rope.theta);
     digest.add(attention.rope.style);

@@ -26,13 +26,14 @@ constexpr HuggingFaceNames kNames[] = {
      .interleaved_heads = true},
 };
 
-ModelConfig config(const WeightFile& file) {
-    return plain_config(file, {.architecture = "llama", .rope = RopeStyle::adjacent});
+LayerSpec layer(const Hyperparameters& p, const ModelConfig& config, uint32_t index) {
+    return plain_layer(p, config, {.rope = RopeStyle::adjacent}, index);
 }
 
 }  // namespace
 
 extern const Family kLlama;
-const Family kLlama = {.architecture = "llama", .config = config, .hugging_face = kNames};
+const Family kLlama = {
+    .architecture = "llama", .model = plain_model, .layer = layer, .hugging_face = kNames};
 
 }  // namespace core

@@ -59,28 +59,20 @@ constexpr HuggingFaceNames kQwen3MoeNames[] = {{.model = "Qwen3MoeForCausalLM",
                                                 .tensors = kMoeTensors,
                                                 .complete = complete_moe}};
 
-ModelConfig qwen2_config(const WeightFile& file) {
-    return plain_config(file, {.architecture = "qwen2", .qkv_bias = true});
+LayerSpec qwen2_layer(const Hyperparameters& p, const ModelConfig& config, uint32_t layer) {
+    return plain_layer(p, config, {.qkv_bias = true, .renormalize = false}, layer);
 }
 
-ModelConfig qwen3_config(const WeightFile& file) {
-    return plain_config(file, {.architecture = "qwen3", .qk_norm = true});
-}
-
-ModelConfig qwen2moe_config(const WeightFile& file) {
-    return plain_config(file, {.architecture = "qwen2moe", .qkv_bias = true, .renormalize = false});
-}
-
-ModelConfig qwen3moe_config(const WeightFile& file) {
-    return plain_config(file, {.architecture = "qwen3moe", .qk_norm = true});
+LayerSpec qwen3_layer(const Hyperparameters& p, const ModelConfig& config, uint32_t layer) {
+    return plain_layer(p, config, {.qk_norm = true}, layer);
 }
 
 }  // namespace
 
 extern const Family kQwen2, kQwen2Moe, kQwen3, kQwen3Moe;
-const Family kQwen2 = {"qwen2", qwen2_config, kQwen2Names};
-const Family kQwen2Moe = {"qwen2moe", qwen2moe_config, kQwen2MoeNames};
-const Family kQwen3 = {"qwen3", qwen3_config, kQwen3Names};
-const Family kQwen3Moe = {"qwen3moe", qwen3moe_config, kQwen3MoeNames};
+const Family kQwen2 = {"qwen2", plain_model, qwen2_layer, kQwen2Names};
+const Family kQwen2Moe = {"qwen2moe", plain_model, qwen2_layer, kQwen2MoeNames};
+const Family kQwen3 = {"qwen3", plain_model, qwen3_layer, kQwen3Names};
+const Family kQwen3Moe = {"qwen3moe", plain_model, qwen3_layer, kQwen3MoeNames};
 
 }  // namespace core

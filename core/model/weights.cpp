@@ -7,6 +7,7 @@
 #include <cstring>
 #include <initializer_list>
 #include <string>
+#include <unordered_set>
 #include <utility>
 
 #include "core/base/cpu.h"
@@ -60,6 +61,13 @@ std::string shape_text(std::span<const uint64_t> shape) {
     for (const uint64_t size : shape)
         text += (text.empty() ? "[" : ", ") + std::to_string(size);
     return text + "]";
+}
+
+std::string computable_types() {
+    std::string names;
+    for (const DTypeTraits& type : all_types())
+        if (type.computable) names += (names.empty() ? "" : ", ") + std::string(type.name);
+    return names;
 }
 
 // Looks tensors up, checks them, and collects what is to be packed.
@@ -116,6 +124,14 @@ class Binder {
 
     std::vector<Binding> take_bindings() { return std::move(bindings_); }
 
+    // A bias that nobody asked for would change every logit.
+    void refuse_unused_biases() const {
+        for (const TensorInfo& tensor : file_.tensors())
+            if (tensor.name.ends_with(".bias") && !used_.contains(&tensor))
+                fail(tensor, "has no place in this architecture",
+                     "this engine cannot run the model");
+    }
+
   private:
     [[noreturn]] void fail(const TensorInfo& tensor, const std::string& problem,
                            const std::string& advice) const {
@@ -123,9 +139,12 @@ class Binder {
                     "tensor " + tensor.name + " " + problem, advice);
     }
 
-    const TensorInfo& find(std::initializer_list<const char*> names) const {
+    const TensorInfo& find(std::initializer_list<const char*> names) {
         for (const char* name : names)
-            if (const TensorInfo* tensor = file_.find_tensor(prefix_ + name)) return *tensor;
+            if (const TensorInfo* tensor = file_.find_tensor(prefix_ + name)) {
+                used_.insert(tensor);
+                return *tensor;
+            }
         std::string wanted;
         for (const char* name : names)
             wanted += (wanted.empty() ? "" : " or ") + prefix_ + name;
@@ -146,7 +165,7 @@ class Binder {
     void check_type(const TensorInfo& tensor) const {
         if (!traits(tensor.type).computable) {
             fail(tensor, "has type " + std::string(traits(tensor.type).name),
-                 "this engine computes with f32, f16, bf16, q8_0, q4_0 and i8c");
+                 "this engine computes with " + computable_types());
         }
         if (tensor.type != DType::i8c) return;
         const uint64_t groups = tensor.scale_groups;
@@ -161,6 +180,7 @@ class Binder {
     const WeightFile& file_;
     std::string prefix_;
     std::vector<Binding> bindings_;
+    std::unordered_set<const TensorInfo*> used_;
 };
 
 void bind_attention(Binder& bind, const ModelConfig& config, const AttentionSpec& spec,
@@ -177,6 +197,7 @@ void bind_attention(Binder& bind, const ModelConfig& config, const AttentionSpec
         layer.k_bias = bind.floats({"attn_k.bias"}, {kv_rows});
         layer.v_bias = bind.floats({"attn_v.bias"}, {kv_rows});
     }
+    if (spec.output_bias) layer.o_bias = bind.floats({"attn_output.bias"}, {config.dim});
     if (spec.qk_norm) {
         layer.q_norm = bind.floats({"attn_q_norm.weight"}, {spec.head_dim});
         layer.k_norm = bind.floats({"attn_k_norm.weight"}, {spec.head_dim});
@@ -223,6 +244,7 @@ std::vector<Binding> bind_all(const WeightFile& file, const ModelConfig& config,
         weights.layers[l].ffn_post_norm =
             bind.floats({"post_ffw_norm.weight", "layer_output_norm.weight"}, {config.dim});
     }
+    bind.refuse_unused_biases();
     return bind.take_bindings();
 }
 
@@ -331,6 +353,19 @@ Weights load_weights(const WeightFile& file, const ModelConfig& config, Pool& po
                     "copy it again");
     }
     return weights;
+}
+
+void check_tensors(const WeightFile& file, const ModelConfig& config) {
+    Weights weights;
+    bind_all(file, config, weights);
+}
+
+uint64_t packed_bytes(const TensorInfo& tensor) {
+    if (tensor.shape.size() == 1) return tensor.elements() * sizeof(float);
+    const size_t panel = packed_panel_bytes(tensor.type, static_cast<uint32_t>(tensor.dim(0)),
+                                            static_cast<uint32_t>(tensor.scale_groups));
+    const uint64_t matrices = tensor.rows() / tensor.dim(1);
+    return matrices * panel * ((tensor.dim(1) + kPanelRows - 1) / kPanelRows);
 }
 
 uint64_t weight_bytes(const Weights& weights) {

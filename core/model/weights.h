@@ -29,6 +29,7 @@ struct LayerWeights {
     std::vector<float> q_bias;               // [heads * head_dim]
     std::vector<float> k_bias;               // [kv_heads * head_dim]
     std::vector<float> v_bias;
+    std::vector<float> o_bias;  // [dim]
     std::vector<float> q_norm;  // [head_dim]
     std::vector<float> k_norm;
     std::vector<float> router;  // [experts, dim]
@@ -55,6 +56,12 @@ struct Weights {
 // that at most one copy of the weights is in memory. Errors as Model::load.
 Weights load_weights(const WeightFile& file, const ModelConfig& config, Pool& pool,
                      const LoadOptions& options);
+
+// Finds and checks every tensor without packing any; reads vectors only. Errors as Model::load.
+void check_tensors(const WeightFile& file, const ModelConfig& config);
+
+// Bytes that a tensor takes in memory once it is loaded. REQUIRES: a computable type.
+uint64_t packed_bytes(const TensorInfo& tensor);
 
 // Bytes of packed weights.
 uint64_t weight_bytes(const Weights& weights);

@@ -2,6 +2,7 @@
 // and those of naive_forward.
 #include "tests/support/containers.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -269,12 +270,63 @@ TEST_F(OneMatrix, YarnIsExpressedInGgufsKeys) {
     EXPECT_EQ(file->meta_float("llama.rope.freq_base"), 500000.0);
 }
 
+// Grok-2's own numbers: frequencies up to pair 17 stay, those from 24 on are divided by 16.
+TEST_F(OneMatrix, GroksScaledRotationsBecomeDivisors) {
+    const auto divisors = [&](const std::string& kind) {
+        const auto file = open({},
+                               R"(, "head_dim": 128, "rope_type": ")" + kind +
+                                   R"(", "scaling_factor": 16.0, "beta_fast": 8, "beta_slow": 1,
+                                       "original_max_position_embeddings": 8192,
+                                       "max_position_embeddings": 131072)",
+                               "Grok1ForCausalLM");
+        std::vector<float> values;
+        const core::TensorInfo* tensor = file->find_tensor("rope_freqs.weight");
+        if (tensor == nullptr) return values;
+        values.resize(tensor->elements());
+        std::memcpy(values.data(), tensor->data.data(), tensor->data.size());
+        return values;
+    };
+    EXPECT_TRUE(divisors("original").empty());
+    for (const char* kind : {"yarn", "yarn_linear", "yarn_log"}) {
+        const std::vector<float> values = divisors(kind);
+        ASSERT_EQ(values.size(), 64u);
+        // theta is 500000 here, so that the ramp lies elsewhere than in the release.
+        EXPECT_EQ(values.front(), 1.0F) << kind;
+        EXPECT_EQ(values.back(), 16.0F) << kind;
+        EXPECT_TRUE(std::ranges::is_sorted(values)) << kind;
+    }
+    const std::vector<float> scaled = divisors("theta_scale");
+    EXPECT_EQ(scaled.front(), 1.0F);
+    // The slowest frequency of a base b^(ln(O s / 2 pi) / ln(O / 2 pi)).
+    const double exponent = std::log(8192 * 16 / 6.283185307) / std::log(8192 / 6.283185307);
+    EXPECT_NEAR(scaled.back(), std::pow(500000.0, (exponent - 1) * 126 / 128), 1e-2);
+}
+
+// Row 2i + half of a head is row (half, i) of the checkpoint, for a bias as for its matrix.
+TEST_F(OneMatrix, BiasesOfRotatedHeadsMoveWithTheirRows) {
+    TensorToSave bias{"model.layers.0.self_attn.q_proj.bias", "F32", {64}, {}};
+    for (int i = 0; i < 64; ++i) {
+        const auto value = static_cast<float>(i);
+        const auto bytes = std::as_bytes(std::span(&value, 1));
+        bias.data.insert(bias.data.end(), bytes.begin(), bytes.end());
+    }
+    const auto file = open({bias});
+    const core::TensorInfo* tensor = file->find_tensor("blk.0.attn_q.bias");
+    ASSERT_NE(tensor, nullptr);
+    std::vector<float> values(64);
+    file->read_rows(*tensor, 0, std::as_writable_bytes(std::span(values)), {});
+    EXPECT_EQ(values[0], 0.0F);
+    EXPECT_EQ(values[1], 8.0F);
+    EXPECT_EQ(values[2], 1.0F);
+    EXPECT_EQ(values[17], 24.0F) << "heads have 16 rows";
+}
+
 TEST_F(OneMatrix, UnknownModelsAndRotationsAreRefused) {
     EXPECT_THAT(refusal({}, R"(, "rope_scaling": {"type": "longrope"})"),
                 HasSubstr("known are default, linear, yarn and llama3"));
     EXPECT_THAT(refusal({}, "", "MambaForCausalLM"), HasSubstr("is a MambaForCausalLM"));
-    EXPECT_THAT(refusal({}, R"(, "rope_type": "yarn")", "Grok1ForCausalLM"),
-                HasSubstr("rope_type is \"yarn\""));
+    EXPECT_THAT(refusal({}, R"(, "rope_type": "spiral")", "Grok1ForCausalLM"),
+                HasSubstr("rope_type is \"spiral\""));
     EXPECT_THAT(refusal({}, R"(, "use_sliding_window": true)", "Qwen2ForCausalLM"),
                 HasSubstr("use_sliding_window"));
 }

@@ -1,7 +1,10 @@
 // What forward() promises besides the logits: who is committed, whose rows come back, what errors
 // and cancelled slices leave behind.
 #include <atomic>
+#include <cstring>
 #include <numeric>
+#include <span>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -182,6 +185,57 @@ TEST_F(ForwardTest, APassReadsEachExpertThatHasATokenOnce) {
     const uint64_t twelve = bytes_of(std::vector<Slice>{{&one, ids}});
     EXPECT_GT(twelve, alone);
     EXPECT_LE(twelve, loaded_.model().weight_bytes() + 2 * 4 * 64 * sizeof(float));
+}
+
+support::StoredTensor vector_tensor(const std::string& name, const std::vector<float>& values) {
+    const auto bytes = std::as_bytes(std::span(values));
+    support::StoredTensor tensor;
+    tensor.name = name;
+    tensor.shape = {values.size()};
+    tensor.data = {bytes.begin(), bytes.end()};
+    return tensor;
+}
+
+// Weights of an attention sum to one: a bias b of v arrives as O b behind the output matrix.
+TEST(Forward, ABiasOfTheOutputMatrixIsAdded) {
+    constexpr uint64_t kHeadDim = 32;
+    const support::TestModel plain = support::tiny_model(Family::llama, Storage::f32);
+    support::TestModel with_v = plain;
+    support::TestModel with_o = plain;
+    for (const std::string layer : {"blk.0.", "blk.1."}) {
+        support::TestModel source = plain;
+        const support::StoredTensor& o = source.tensor(layer + "attn_output.weight");
+        const uint64_t q_rows = o.shape[0];
+        const uint64_t kv_rows = source.tensor(layer + "attn_v.weight").shape[1];
+        std::vector<float> bias(kv_rows);
+        for (size_t i = 0; i < bias.size(); ++i)
+            bias[i] = 0.01F * static_cast<float>(i % 7) - 0.02F;
+        std::vector<float> behind(o.shape[1]);
+        for (size_t row = 0; row < behind.size(); ++row) {
+            for (uint64_t col = 0; col < q_rows; ++col) {
+                float weight = 0;
+                std::memcpy(&weight, &o.data[(row * q_rows + col) * sizeof weight], sizeof weight);
+                const uint64_t kv_head = col / kHeadDim / (q_rows / kv_rows);
+                behind[row] += weight * bias[kv_head * kHeadDim + col % kHeadDim];
+            }
+        }
+        with_o.tensors.push_back(vector_tensor(layer + "attn_output.bias", behind));
+        with_v.tensors.push_back(vector_tensor(layer + "attn_v.bias", bias));
+        with_v.tensors.push_back(vector_tensor(layer + "attn_q.bias", std::vector<float>(q_rows)));
+        with_v.tensors.push_back(vector_tensor(layer + "attn_k.bias", std::vector<float>(kv_rows)));
+    }
+    const auto logits = [](const support::TestModel& model) {
+        LoadedModel loaded(model, core::select_kernels());
+        return loaded.forward_in_chunks(kKv, tokens(8, 1), 8);
+    };
+    const Rows expected = logits(with_v);
+    const Rows rows = logits(with_o);
+    const Rows without = logits(plain);
+    for (size_t i = 0; i < rows.size(); ++i) {
+        const std::vector<double> wanted(expected[i].begin(), expected[i].end());
+        EXPECT_LT(support::relative_error(rows[i], wanted), 1e-5) << i;
+        EXPECT_GT(support::relative_error(without[i], wanted), 1e-3) << i;
+    }
 }
 
 }  // namespace

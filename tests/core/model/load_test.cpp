@@ -109,6 +109,14 @@ TEST(ModelLoad, TypeWithoutKernelIsNamed) {
     EXPECT_THAT(message, HasSubstr("q8_1"));
 }
 
+TEST(ModelLoad, ABiasThatNobodyAddsIsRefused) {
+    TestModel model = tiny_model(Family::llama, Storage::f32);
+    support::StoredTensor bias = model.tensor("blk.0.attn_norm.weight");
+    bias.name = "blk.0.ffn_down.bias";
+    model.tensors.push_back(bias);
+    EXPECT_THAT(load_error(model), HasSubstr("blk.0.ffn_down.bias has no place"));
+}
+
 TEST(ModelLoad, MissingHyperparameterIsNamed) {
     for (const char* key :
          {"grok.embedding_length", "grok.block_count", "grok.attention.head_count",
