@@ -16,6 +16,7 @@
 #include "app/chat_app.h"
 #include "app/chats_cmd.h"
 #include "app/config_cmd.h"
+#include "app/convert_cmd.h"
 #include "app/eval_cmd.h"
 #include "app/inspect_cmd.h"
 #include "app/kv_cmd.h"
@@ -116,6 +117,10 @@ int run(const app::BenchOptions& options) {
 
 int run(const app::InspectOptions& options) {
     return app::run_inspect(options, std::cout);
+}
+
+int run(const app::ConvertCommandOptions& options) {
+    return app::run_convert(options, std::cout);
 }
 
 int run(const app::KvOptions& options) {

@@ -142,9 +142,9 @@ Invocation parse_eval(const std::vector<std::string>& arguments) {
 }
 
 Invocation parse_inspect(const std::vector<std::string>& arguments) {
-    CLI::App app("Tells what is in a weight file.", "moxie inspect");
+    CLI::App app("Tells what is in a model, whether it runs and what is missing.", "moxie inspect");
     InspectOptions options;
-    app.add_option("file", options.path, "the file")->type_name("FILE")->required();
+    app.add_option("file", options.path, "a file or a folder")->type_name("MODEL")->required();
     app.add_flag("--tensors", options.tensors, "list every tensor");
     app.add_flag("--json", options.json, "one JSON object");
     if (auto text = parse_arguments(app, arguments)) return *std::move(text);
@@ -210,7 +210,8 @@ constexpr std::array kSubcommands{Subcommand{"tokenize", parse_tokenize},
                                   Subcommand{"chats", parse_chats},
                                   Subcommand{"export", parse_export},
                                   Subcommand{"config", parse_config},
-                                  Subcommand{"models", parse_models}};
+                                  Subcommand{"models", parse_models},
+                                  Subcommand{"convert", parse_convert}};
 
 }  // namespace
 
