@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
+#include <memory>
 #include <optional>
 #include <ostream>
 #include <string_view>
@@ -11,9 +12,13 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/base/error.h"
 #include "core/base/utf8.h"
 #include "core/formats/weight_file.h"
+#include "core/model/architecture.h"
 #include "core/model/hugging_face.h"
+#include "core/model/weights.h"
+#include "core/text/tokenizer.h"
 
 namespace app {
 namespace {
@@ -100,6 +105,43 @@ Summary summarize(const core::WeightFile& file) {
     return summary;
 }
 
+// What can be said of a file beyond what it says itself.
+struct Findings {
+    std::string family;      // "" when the model cannot run
+    std::string problem;     // why it cannot run, or cannot chat
+    uint64_t memory = 0;     // bytes of its weights once it is loaded; 0 = cannot be loaded
+    uint64_t tokens = 0;     // of the vocabulary, wherever it lies
+    std::string vocabulary;  // its kind; "" = none
+};
+
+// A file that cannot run is described all the same.
+Findings examine(const core::WeightFile& file) {
+    Findings findings;
+    if (file.tensors().empty()) findings.problem = "holds a vocabulary and no weights";
+    try {
+        if (const auto tokenizer = core::load_tokenizer(file)) {
+            findings.tokens = tokenizer->size();
+            findings.vocabulary = file.meta_string("tokenizer.ggml.model").value_or("llama");
+        } else {
+            findings.problem = "has no vocabulary: it can be evaluated but not asked";
+        }
+    } catch (const core::Error& error) {
+        findings.problem = error.problem();
+    }
+    if (file.tensors().empty()) return findings;
+    try {
+        const core::ModelConfig config = core::config_from_file(file);
+        core::check_tensors(file, config);
+        findings.family = config.family;
+        for (const core::TensorInfo& tensor : file.tensors())
+            if (core::traits(tensor.type).computable) findings.memory += core::packed_bytes(tensor);
+    } catch (const core::Error& error) {
+        findings.problem = error.problem();
+        if (!error.advice().empty()) findings.problem += ", " + error.advice();
+    }
+    return findings;
+}
+
 // A value as JSON. Arrays become their length: vocabularies have 100,000 entries.
 struct ToJson {
     Json operator()(const std::string& text) const { return text; }
@@ -134,13 +176,17 @@ Json tensor_json(const core::TensorInfo& tensor) {
     return json;
 }
 
-Json describe(const core::WeightFile& file, bool tensors) {
+Json describe(const core::WeightFile& file, const Findings& findings, bool tensors) {
     const Summary summary = summarize(file);
     Json json = {{"path", file.path()},
                  {"format", file.format()},
                  {"bytes", file.file_bytes()},
                  {"architecture", architecture(file)},
                  {"name", file.meta_string("general.name").value_or("")},
+                 {"family", findings.family},
+                 {"runs", !findings.family.empty()},
+                 {"problem", findings.problem},
+                 {"memory_bytes", findings.memory},
                  {"parameters", summary.parameters},
                  {"active_parameters", summary.active},
                  {"tokenizer", tokenizer_json(file)},
@@ -203,10 +249,14 @@ void print_hyperparameters(const core::WeightFile& file, std::ostream& out) {
         out << "  " << key << std::string(width - key.size() + 2, ' ') << value << '\n';
 }
 
-void print_tokenizer(const core::WeightFile& file, std::ostream& out) {
+void print_tokenizer(const core::WeightFile& file, const Findings& findings, std::ostream& out) {
     const Json tokenizer = tokenizer_json(file);
-    if (tokenizer.is_null()) {
+    if (tokenizer.is_null() && findings.vocabulary.empty()) {
         print_line(out, "tokenizer", "none");
+    } else if (tokenizer.is_null()) {
+        print_line(out, "tokenizer",
+                   findings.vocabulary + ", " + std::to_string(findings.tokens) +
+                       " tokens, beside the weights");
     } else {
         std::string text = inline_text(tokenizer["model"].get<std::string>());
         if (tokenizer.contains("pre"))
@@ -249,7 +299,21 @@ void print_tensors(const core::WeightFile& file, std::ostream& out) {
     }
 }
 
-void print(const core::WeightFile& file, bool tensors, std::ostream& out) {
+// Whether it runs, and what it needs.
+void print_findings(const Findings& findings, const Summary& summary, std::ostream& out) {
+    if (findings.memory != 0) {
+        const double bits = 8.0 * static_cast<double>(findings.memory) /
+                            static_cast<double>(std::max<uint64_t>(summary.parameters, 1));
+        print_line(out, "memory",
+                   bytes_text(findings.memory) + " of weights, " + fixed(bits, "bits each"));
+    }
+    std::string runs = findings.family.empty() ? "no" : "as " + inline_text(findings.family);
+    if (!findings.problem.empty()) runs += ": " + inline_text(findings.problem);
+    print_line(out, "runs", runs);
+}
+
+void print(const core::WeightFile& file, const Findings& findings, bool tensors,
+           std::ostream& out) {
     const Summary summary = summarize(file);
     const auto or_none = [](const std::string& text) {
         return text.empty() ? std::string("not given") : shorten(inline_text(text), 60);
@@ -262,7 +326,8 @@ void print(const core::WeightFile& file, bool tensors, std::ostream& out) {
     if (summary.active != summary.parameters)
         parameters += ", " + count_text(summary.active) + " active per token";
     print_line(out, "parameters", file.tensors().empty() ? "none, vocabulary only" : parameters);
-    print_tokenizer(file, out);
+    print_tokenizer(file, findings, out);
+    print_findings(findings, summary, out);
     print_hyperparameters(file, out);
     print_types(summary, out);
     if (tensors && !file.tensors().empty()) print_tensors(file, out);
@@ -270,14 +335,30 @@ void print(const core::WeightFile& file, bool tensors, std::ostream& out) {
 
 }  // namespace
 
+namespace {
+
+// Models whose names are not known are described in their own.
+std::unique_ptr<core::WeightFile> open_any(const std::string& path) {
+    auto file = core::open_weight_file(path);
+    try {
+        return core::open_model(path);
+    } catch (const core::Error&) {
+        return file;
+    }
+}
+
+}  // namespace
+
 int run_inspect(const InspectOptions& options, std::ostream& out) {
-    const auto file = core::open_model(options.path);
+    const auto file = open_any(options.path);
+    const Findings findings = examine(*file);
     if (options.json) {
         // ASCII only, so that no control character of a file reaches the terminal unescaped.
-        out << describe(*file, options.tensors).dump(2, ' ', true, Json::error_handler_t::replace)
+        out << describe(*file, findings, options.tensors)
+                   .dump(2, ' ', true, Json::error_handler_t::replace)
             << '\n';
     } else {
-        print(*file, options.tensors, out);
+        print(*file, findings, options.tensors, out);
     }
     return 0;
 }

@@ -12,7 +12,8 @@ struct InspectOptions {
     bool tensors = false;  // list every tensor; JSON: with its place in the file
 };
 
-// Prints the description and returns the exit status, 0. Reads the header only. Throws core::Error.
+// Prints the description and returns the exit status, 0, also of a model that cannot run. Reads
+// headers and vectors only. Throws core::Error for what is no model at all.
 // Everything that comes from the file is made inert before it is printed.
 int run_inspect(const InspectOptions& options, std::ostream& out);
 

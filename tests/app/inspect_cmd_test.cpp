@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <fstream>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -12,6 +13,10 @@
 
 #include "core/base/error.h"
 #include "core/formats/gguf_writer.h"
+#include "tests/support/containers.h"
+#include "tests/support/loaded_model.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/support/tiny_model.h"
 
 namespace app {
 namespace {
@@ -98,6 +103,44 @@ TEST_F(Inspect, JsonHasTheSameFacts) {
     EXPECT_EQ(json["tensors"][2]["scale_groups"], 2);
     EXPECT_EQ(json["tensors"][1]["shape"], (std::vector<int>{32, 4, 8}));
     EXPECT_FALSE(nlohmann::json::parse(run(true, false)).contains("tensors"));
+}
+
+TEST_F(Inspect, WhatIsMissingIsSaid) {
+    EXPECT_THAT(run(false, false), HasSubstr("runs           no: "));
+    const auto json = nlohmann::json::parse(run(true, false));
+    EXPECT_EQ(json["runs"], false);
+    EXPECT_NE(json["problem"], "");
+}
+
+class InspectModel : public testing::Test {
+  protected:
+    static std::string text_of(const std::string& path) {
+        std::ostringstream out;
+        EXPECT_EQ(run_inspect({.path = path}, out), 0);
+        return out.str();
+    }
+    support::TemporaryFolder folder;
+};
+
+TEST_F(InspectModel, AFolderTellsItsFamilyItsMemoryAndWhyItCannotChat) {
+    write_hugging_face(support::tiny_model(support::Family::mixtral, support::Storage::bf16),
+                       support::Family::mixtral, support::HuggingFaceLayout::sharded,
+                       folder.path());
+    const std::string text = text_of(folder.path());
+    EXPECT_THAT(text, HasSubstr("format         safetensors"));
+    EXPECT_THAT(text, HasSubstr("architecture   llama"));
+    EXPECT_THAT(text, HasSubstr("runs           as llama: has no vocabulary"));
+    EXPECT_THAT(text, HasSubstr("bits each"));
+    std::ofstream(folder.path() + "/tokenizer.json") << "{}";
+    EXPECT_THAT(text_of(folder.path()), HasSubstr("byte-level BPE (tokenizer.json)"));
+}
+
+TEST_F(InspectModel, TheFirstMissingTensorIsNamed) {
+    auto model = support::tiny_model(support::Family::grok1, support::Storage::q8_0);
+    model.remove_tensor("blk.1.attn_q.weight");
+    const support::TemporaryGguf file(model);
+    EXPECT_THAT(text_of(file.path()),
+                HasSubstr("runs           no: tensor blk.1.attn_q.weight is missing"));
 }
 
 TEST(InspectMissing, FileIsAnError) {
