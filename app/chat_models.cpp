@@ -33,12 +33,6 @@ std::optional<size_t> number_of(std::string_view text) {
     return number;
 }
 
-bool looks_like_path(const std::string& wanted) {
-    std::error_code error;
-    return wanted.find('/') != std::string::npos || wanted.ends_with(".gguf") ||
-           std::filesystem::exists(wanted, error);
-}
-
 // The sentence that the user sees, in the form of an error.
 [[noreturn]] void refuse(std::string sentence) {
     sentence.pop_back();
@@ -62,7 +56,7 @@ std::string ChatModels::path_of(const std::string& wanted) const {
         return known[*number - 1].path;
     }
     if (const ModelHeader* model = find_model(known, wanted)) return model->path;
-    if (scan_ == nullptr || looks_like_path(wanted)) {
+    if (scan_ == nullptr || is_model_path(wanted)) {
         std::error_code error;
         const auto whole = std::filesystem::absolute(wanted, error);
         return error ? wanted : whole.lexically_normal().string();

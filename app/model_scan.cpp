@@ -207,6 +207,12 @@ std::string model_index_file() {
     }
 }
 
+bool is_model_path(const std::string& wanted) {
+    struct stat status = {};
+    return wanted.find('/') != std::string::npos || wanted.ends_with(".gguf") ||
+           ::stat(wanted.c_str(), &status) == 0;
+}
+
 const ModelHeader* find_model(const std::vector<ModelHeader>& models, const std::string& wanted) {
     const ModelHeader* only = nullptr;
     bool several = false;

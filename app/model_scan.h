@@ -39,6 +39,9 @@ class ModelScan {
 // $XDG_CACHE_HOME/moxie/models.idx, its folder made; empty where that cannot be.
 std::string model_index_file();
 
+// Whether the text can only be meant as a path: it has a slash, ends with .gguf or is there.
+bool is_model_path(const std::string& wanted);
+
 // Those whose names fit best: the same name, else the only one that begins with it, whatever the
 // case. Null: none, or several.
 const ModelHeader* find_model(const std::vector<ModelHeader>& models, const std::string& wanted);

@@ -2,12 +2,14 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <chrono>
 #include <filesystem>
 #include <optional>
 #include <string_view>
 #include <utility>
 
 #include "app/model_places.h"
+#include "app/model_scan.h"
 #include "app/options_parse.h"
 #include "app/presets.h"
 #include "app/sampling_layers.h"
@@ -185,6 +187,19 @@ void choose_kv_folder(const MainOptions& options, const Config& config, bool kee
     engine.kv_disk_bytes = static_cast<uint64_t>(config.number("kv.max_gb") * 1e9);
 }
 
+// The file that is meant: a path as it is, a name among the models of this machine.
+std::string model_path(const std::string& wanted, const Config& config) {
+    if (is_model_path(wanted)) return wanted;
+    const ModelScan scan(model_places(config, environment_variable), model_index_file());
+    while (!scan.wait(std::chrono::seconds(1)))
+        continue;
+    const std::vector<ModelHeader> models = scan.models();
+    if (const ModelHeader* model = find_model(models, wanted)) return model->path;
+    std::string sentence = no_such_model(models, wanted);
+    sentence.pop_back();
+    throw core::Error(core::ErrorKind::model_not_found, "", std::move(sentence));
+}
+
 void check_kept(const MainOptions& options, const Config& config, bool chat) {
     if (options.last && !options.resume.empty())
         refuse("--continue", "is given with --resume", "use one of them");
@@ -292,6 +307,8 @@ Invocation parse_main(const std::vector<std::string>& arguments, Terminals termi
     const std::string& wanted = config.text("model.default");
     const bool bundled = wanted.empty() && options.engine.mock_script.empty();
     common.model_path = bundled ? find_default_model(model_folders()) : wanted;
+    const bool real = options.engine.mock_script.empty();
+    if (real && !bundled) common.model_path = model_path(wanted, config);
 
     const bool asks =
         !options.words.empty() || !common.files.empty() || options.json || options.json_lines;

@@ -205,6 +205,28 @@ TEST_F(Pipes, ContinuingNothingIsBadUsage) {
     EXPECT_EQ(std::ranges::count(none.err, '\n'), 1);
 }
 
+TEST_F(Pipes, AModelIsFoundByItsNameAndTheClosestIsToldOtherwise) {
+    script.clear();
+    std::string model;
+    for (const auto& entry : fs::directory_iterator(fs::path(MOXIE_SOURCE_DIR) / "models"))
+        if (entry.path().extension() == ".gguf") model = entry.path();
+    if (model.empty()) GTEST_SKIP() << "no model in models/";
+    fs::create_directories(folder.path() + "/models");
+    fs::copy_file(model, folder.path() + "/models/My-Model-Q8.gguf");
+    const std::vector<std::string> where = {"--models-dir", folder.path() + "/models",
+                                            "--max-tokens", "2"};
+    const auto with = [&](const std::string& name) {
+        std::vector<std::string> arguments = where;
+        arguments.insert(arguments.end(), {"-m", name, "hi"});
+        return run({.arguments = arguments, .environment = {{"HOME", folder.path()}}});
+    };
+    EXPECT_EQ(with("my-model").status, 0);
+    const ProgramRun wrong = with("my-modle");
+    EXPECT_EQ(wrong.status, 4);
+    EXPECT_EQ(wrong.err.find("moxie: No model \"my-modle\". Closest: My-Model-Q8 ("), 0U)
+        << wrong.err;
+}
+
 // --- exit statuses ----------------------------------------------------------------------------
 
 struct Status {
