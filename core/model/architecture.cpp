@@ -24,7 +24,7 @@ MOXIE_FAMILIES(MOXIE_DECLARE)
 
 namespace {
 
-#define MOXIE_ADDRESS(family) &family,
+#define MOXIE_ADDRESS(family) &(family),
 constexpr const Family* kFamilies[] = {MOXIE_FAMILIES(MOXIE_ADDRESS)};
 #undef MOXIE_ADDRESS
 #undef MOXIE_FAMILIES
