@@ -60,7 +60,10 @@ SessionOptions session_options(const ChatOptions& options, PlanLoad plan_load) {
             .context = options.context,
             .kv = options.kv,
             .max_tokens = options.sampling.choice().max_tokens,
-            .stop = options.stop};
+            .stop = options.stop,
+            .context_policy =
+                context_policy(options.config.text("context.policy")).value_or(ContextPolicy::stop),
+            .context_reserve = static_cast<uint32_t>(options.config.integer("context.reserve"))};
 }
 
 }  // namespace
@@ -172,9 +175,10 @@ void ChatApp::toggle_panel(std::string_view name) {
 }
 
 void ChatApp::open_panel(std::string_view name) {
-    panel_ = name == "tree"     ? tree_panel()
-             : name == "models" ? model_panel()
-                                : conversation_panel();
+    panel_ = name == "tree"      ? tree_panel()
+             : name == "models"  ? model_panel()
+             : name == "context" ? context_panel()
+                                 : conversation_panel();
     if (name == "conversations") session_.library().list();
 }
 
@@ -266,6 +270,9 @@ bool ChatApp::draw(TimePoint now) {
     if (transcript_stale_) sync_transcript();
     refresh_status();
     ui::ScreenState state = screen_state();
+    const bool asking = panel_ && panel_->name() == "context";
+    if (session_.context_question() == nullptr && asking) panel_.reset();
+    if (session_.context_question() != nullptr && !panel_) open_panel("context");
     if (panel_) {
         panel_->refresh(*this);
         state.panel = &panel_->list();

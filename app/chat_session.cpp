@@ -25,8 +25,9 @@ uint64_t random_seed() {
 }  // namespace
 
 std::string_view activity_name(Activity activity) {
-    constexpr std::array<std::string_view, 8> kNames = {"no model", "open",    "load", "idle",
-                                                        "saving",   "prefill", "gen",  "stopping"};
+    constexpr std::array<std::string_view, 10> kNames = {
+        "no model", "open", "load",     "idle",     "saving",
+        "prefill",  "gen",  "stopping", "counting", "compacting"};
     return kNames.at(static_cast<size_t>(activity));
 }
 
@@ -42,6 +43,7 @@ void ChatSession::start(TimePoint now) {
 }
 
 void ChatSession::load(std::string path, TimePoint now) {
+    context_wanted_.reset();
     load_model(std::move(path), {}, Asked::by_user, now);
 }
 
@@ -52,6 +54,7 @@ void ChatSession::load_model(std::string path, std::string fallback, Asked asked
                   .template_name = options_.template_name,
                   .refusal = {}};
     if (options_.plan_load) plan = options_.plan_load(path);
+    if (context_wanted_) plan.context = *context_wanted_;
     if (asked == Asked::by_itself && !plan.refusal.empty()) {
         say(plan.refusal);
         if (!fallback.empty()) load_model(std::move(fallback), {}, asked, now);
@@ -107,7 +110,7 @@ void ChatSession::send_now(Sending prompt, TimePoint now) {
     if (!prompt.stopped) answer({.prompt = turn}, now);
 }
 
-void ChatSession::answer(const Attempt& attempt, TimePoint now) {
+void ChatSession::generate(const Attempt& attempt, TimePoint now) {
     chat::Sampling sampling = attempt.sampling.value_or(options_.sampling);
     if (!attempt.fixed_seed && !options_.fixed_seed) sampling.seed = random_seed();
     chat::Generate request{.id = channel_.next_id(),
@@ -136,6 +139,8 @@ void ChatSession::answer(const Attempt& attempt, TimePoint now) {
 
 bool ChatSession::stop() {
     if (sending_) sending_->stopped = true;
+    if (counting_) counting_->stopped = true;
+    if (compacting_) compacting_->cancel->store(true);
     if (running_) {
         running_->cancel->store(true);
         running_->stopping = true;
@@ -165,6 +170,7 @@ void ChatSession::restart(bool temporary) {
     removed_.clear();
     notices_.clear();
     queue_.clear();
+    question_.reset();
     context_used_ = 0;
     tokens_per_second_ = 0;
     first_token_seconds_ = 0;
@@ -226,6 +232,7 @@ void ChatSession::on(const chat::ModelReady& ready, TimePoint now) {
     else
         context_used_ = 0;
     ask_residency();
+    if (when_loaded_) return answer(*std::exchange(when_loaded_, std::nullopt), now);
     send_next(now);
 }
 
@@ -254,8 +261,9 @@ void ChatSession::on(const chat::Done& done, TimePoint /*now*/) {
 void ChatSession::on(const chat::Progress& progress, TimePoint now) {
     if (const auto asked = kv_requests_.find(progress.id); asked != kv_requests_.end())
         asked->second.progress = progress;
-    const bool known =
-        (running_ && progress.id == running_->id) || (loading_ && progress.id == loading_->id);
+    const bool known = (running_ && progress.id == running_->id) ||
+                       (loading_ && progress.id == loading_->id) ||
+                       (compacting_ && progress.id == compacting_->id);
     if (!known) return;
     // The first report of a phase may already have tokens from the cache in it.
     if (progress_.phase != progress.phase || progress_.total == 0) {
@@ -268,6 +276,7 @@ void ChatSession::on(const chat::Progress& progress, TimePoint now) {
 }
 
 void ChatSession::on(const chat::Delta& delta, TimePoint now) {
+    if (compacting_ && delta.id == compacting_->id) compacting_->summary += delta.text;
     if (!running_ || delta.id != running_->id || delta.choice >= running_->answers.size()) return;
     if (std::exchange(running_->reading, false)) {
         first_token_seconds_ = seconds_between(running_->started, now);
@@ -299,6 +308,7 @@ void ChatSession::on(const chat::Stats& stats, TimePoint /*now*/) {
 }
 
 void ChatSession::on(const chat::Finished& finished, TimePoint now) {
+    if (compacting_ && finished.id == compacting_->id) return compacted(finished.reason, now);
     if (!running_ || finished.id != running_->id || finished.choice >= running_->answers.size())
         return;
     conversation_.finish(running_->answers[finished.choice], finished);
@@ -322,6 +332,12 @@ void ChatSession::on(const chat::Failed& failed, TimePoint now) {
     } else if (failed.id == reported_listing_) {
         reported_listing_ = 0;
         say(failed.sentence, true);
+    } else if (counting_ && failed.id == counting_->id) {
+        // The engine says what is wrong with the prompt when it is asked to answer it.
+        generate(std::exchange(counting_, std::nullopt)->attempt, now);
+    } else if (compacting_ && failed.id == compacting_->id) {
+        say(failed.sentence, true);
+        compacted(chat::FinishReason::cancelled, now);
     } else if (running_ && failed.id == running_->id) {
         for (const chat::TurnId answer : running_->answers)
             if (conversation_.turn(answer).state == chat::TurnState::streaming)
@@ -331,6 +347,9 @@ void ChatSession::on(const chat::Failed& failed, TimePoint now) {
         send_next(now);
     } else if (loading_ && failed.id == loading_->id) {
         const Loading ended = *std::exchange(loading_, std::nullopt);
+        context_wanted_.reset();
+        if (std::exchange(when_loaded_, std::nullopt))
+            say("The message was not answered; C-x r asks again.");
         if (!ended.stopping && !ended.fallback.empty()) {
             say(failed.sentence + " Another model answers instead.", true);
             return load_model(ended.fallback, {}, Asked::by_itself, now);
@@ -355,6 +374,8 @@ Activity ChatSession::activity() const {
         return running_->reading ? Activity::prefill : Activity::generating;
     }
     if (loading_) return loading_->stopping ? Activity::stopping : Activity::loading;
+    if (compacting_) return Activity::compacting;
+    if (counting_) return counting_->stopped ? Activity::stopping : Activity::counting;
     if (opening_) return Activity::opening;
     if (sending_) return sending_->stopped ? Activity::stopping : Activity::saving;
     return model_ ? Activity::idle : Activity::no_model;

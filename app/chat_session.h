@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "app/chat_saver.h"
+#include "app/context_plan.h"
 #include "app/library.h"
 #include "app/residency.h"
 #include "core/chat/channel.h"
@@ -35,6 +36,8 @@ enum class Activity : uint8_t {
     prefill,
     generating,
     stopping,
+    counting,    // whether a prompt fits
+    compacting,  // turns that leave the context are being summed up
 };
 
 // The word of an activity in the status row and on the control socket.
@@ -63,6 +66,8 @@ struct SessionOptions {
     chat::KvTypeChoice kv = chat::KvTypeChoice::f16;
     uint32_t max_tokens = 0;
     std::vector<std::string> stop = {};
+    ContextPolicy context_policy = ContextPolicy::stop;
+    uint32_t context_reserve = 1024;  // tokens kept for an answer without a limit
 };
 
 // A question of the program, answered with one key.
@@ -78,6 +83,15 @@ struct Attempt {
     // What the answer begins with: exact ids, then text.
     std::vector<chat::TokenId> tokens = {};
     std::string text = {};
+};
+
+// What can be done for a prompt that does not fit the context.
+enum class ContextChoice : uint8_t { leave_out, compact, enlarge, fork, cancel };
+
+// The question in front of an answer whose prompt does not fit.
+struct ContextQuestion {
+    Attempt attempt;
+    ContextPlan plan;
 };
 
 // Something the program says in the transcript, after a turn (0: at the top).
@@ -141,6 +155,24 @@ class ChatSession {
     // A new conversation that begins with the line up to `last`.
     std::optional<std::string> fork(chat::TurnId last, std::string title);
     std::optional<std::string> set_flags(chat::TurnId id, chat::TurnFlags flags);
+
+    // --- the context window (chat_session_context.cpp) ----------------------------------------
+    // Nothing leaves it silently: what to do is asked, or told. Null: nothing is asked.
+    const ContextQuestion* context_question() const { return question_ ? &*question_ : nullptr; }
+    // The window that `enlarge` asks for, and what its pages cost more, in bytes.
+    std::pair<uint32_t, uint64_t> larger_context() const;
+    // REQUIRES: context_question().
+    void decide(ContextChoice choice, TimePoint now);
+    // Sums up all but the last exchanges; `preview` only tells the summary.
+    std::optional<std::string> compact(uint32_t keep, bool preview, TimePoint now);
+    // Loads the model anew with another window. Returns why not, or nothing.
+    std::optional<std::string> set_context(uint32_t tokens, TimePoint now);
+    void set_context_policy(ContextPolicy policy) { options_.context_policy = policy; }
+    ContextPolicy context_policy() const { return options_.context_policy; }
+    // Tokens that are kept free for the answer.
+    uint32_t reserved() const;
+    // Turns of the line that the window has no room for.
+    uint32_t turns_outside() const;
     // A turn with all that follows it is not shown any more; the newest removal is taken back.
     std::optional<std::string> remove_subtree(chat::TurnId id);
     std::optional<std::string> restore_subtree();
@@ -171,7 +203,9 @@ class ChatSession {
 
     // --- what can be seen ---------------------------------------------------------------------
     Activity activity() const;
-    bool busy() const { return running_ || loading_ || sending_ || opening_; }
+    bool busy() const {
+        return running_ || loading_ || sending_ || opening_ || counting_ || compacting_;
+    }
     const chat::Conversation& conversation() const { return conversation_; }
     // Another number whenever another conversation is shown.
     uint32_t conversation_number() const { return conversation_number_; }
@@ -243,6 +277,20 @@ class ChatSession {
         TimePoint started;
         chat::Progress progress = {};
     };
+    // An answer that waits for the exact size of its prompt.
+    struct Counting {
+        chat::RequestId id = 0;
+        Attempt attempt;
+        bool stopped = false;
+    };
+    struct Compacting {
+        chat::RequestId id = 0;
+        chat::CancelFlag cancel;
+        ContextPlan plan;
+        std::optional<Attempt> then;  // the answer it is for
+        bool preview = false;
+        std::string summary = {};
+    };
     struct Update {
         std::vector<chat::TurnId> answers;
         chat::Sampling before;
@@ -259,6 +307,15 @@ class ChatSession {
     void load_model(std::string path, std::string fallback, Asked asked, TimePoint now);
     void open(std::string prefix, bool quiet);
     void answer(const Attempt& attempt, TimePoint now);
+    void generate(const Attempt& attempt, TimePoint now);
+    std::vector<CountedTurn> counted_turns(chat::TurnId last,
+                                           const std::vector<uint32_t>& tokens) const;
+    void settle(const Attempt& attempt, const ContextPlan& plan, TimePoint now);
+    void leave_out(const ContextPlan& plan, std::string_view how);
+    void start_compacting(const ContextPlan& plan, std::optional<Attempt> then, bool preview,
+                          TimePoint now);
+    void compacted(chat::FinishReason reason, TimePoint now);
+    void fork_without(const ContextQuestion& question, TimePoint now);
     void send_next(TimePoint now);
     void send_after(chat::TurnId parent, std::string prompt, TimePoint now);
     void send_now(Sending prompt, TimePoint now);
@@ -295,6 +352,7 @@ class ChatSession {
     void on(const core::Imported& imported, TimePoint now);
     void on(const core::StoreFailed& failed, TimePoint now);
 
+    void on(const chat::Counted& counted, TimePoint now);
     void on(const chat::ModelReady& ready, TimePoint now);
     void on(const chat::KvListed& listed, TimePoint now);
     void on(const chat::Done& done, TimePoint now);
@@ -322,6 +380,11 @@ class ChatSession {
     std::optional<Loading> loading_;
     std::optional<Sending> sending_;
     std::optional<Opening> opening_;
+    std::optional<Counting> counting_;
+    std::optional<Compacting> compacting_;
+    std::optional<ContextQuestion> question_;
+    std::optional<Attempt> when_loaded_;  // the answer that a larger window is loaded for
+    std::optional<uint32_t> context_wanted_;
     std::string loaded_path_;  // of model_
     chat::RequestId unloading_ = 0;
     bool prefetch_wanted_ = false;  // when the model is there

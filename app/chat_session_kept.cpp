@@ -156,6 +156,7 @@ void ChatSession::on(const core::Loaded& loaded, TimePoint now) {
 void ChatSession::adopt(const Opening& opened, const core::StoredConversation& stored,
                         TimePoint now) {
     conversation_ = stored.conversation;
+    question_.reset();
     ++conversation_number_;
     saver_.adopt(opened.ref, stored.head.id, conversation_.size());
     residency_.forget();

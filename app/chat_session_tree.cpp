@@ -88,6 +88,7 @@ std::optional<std::string> ChatSession::resume_answer(TurnId id, const std::stri
 
 // Another line is shown.
 void ChatSession::moved() {
+    question_.reset();
     const TurnId last = conversation_.last_answer();
     if (!running_) context_used_ = 0;
     if (last != 0 && !running_) {

@@ -23,6 +23,7 @@ using ui::StyleName;
 // Keys of the transcript's items: turns by their number, the rest above.
 constexpr uint64_t kNoticeKeys = uint64_t{1} << 32U;
 constexpr uint64_t kQueueKeys = uint64_t{1} << 33U;
+constexpr uint64_t kDividerKeys = kNoticeKeys / 2;
 constexpr size_t kLabelColumns = 12;
 
 // "950", "3.1k", "1.2M"
@@ -67,7 +68,7 @@ std::string trailer_of(const Turn& turn) {
     if (turn.reason == FinishReason::length)
         return "cut off by --max-tokens " + std::to_string(turn.tokens.size());
     if (turn.reason == FinishReason::context_full)
-        return "stopped: context full. /new begins another chat.";
+        return "stopped: context full. /compact makes room, /continue goes on.";
     if (turn.role == chat::Role::assistant && turn.text.empty()) return "(an empty answer)";
     return {};
 }
@@ -101,6 +102,7 @@ std::string aside_of(const Turn& turn, const Place& place) {
     };
     if (turn.flags.pinned) add("pinned");
     if (turn.flags.excluded) add("left out");
+    if (turn.flags.outside) add("outside");
     if (turn.state == TurnState::edited) add("edited");
     if (place.count > 1)
         add("┊" + std::to_string(place.number) + "/" + std::to_string(place.count) + "┊");
@@ -111,23 +113,34 @@ std::string aside_of(const Turn& turn, const Place& place) {
 
 Block block_of(const Turn& turn, const Place& place) {
     const bool user = turn.role == chat::Role::user;
-    return {
-        .item = {.key = turn.id,
-                 .label = label_of(turn),
-                 .aside = aside_of(turn, place),
-                 .label_style = user ? StyleName::role_user : StyleName::role_assistant,
-                 .text_style = turn.flags.excluded ? StyleName::outside_context : StyleName::text},
-        .text = turn.text,
-        .marks = turn.marks,
-        .sampling = &turn.sampling,
-        .trailer = trailer_of(turn),
-        .trailer_style = turn.state == TurnState::error ? StyleName::error : StyleName::notice};
+    return {.item = {.key = turn.id,
+                     .label = label_of(turn),
+                     .aside = aside_of(turn, place),
+                     .label_style = user ? StyleName::role_user : StyleName::role_assistant,
+                     .text_style = turn.flags.excluded || turn.flags.outside
+                                       ? StyleName::outside_context
+                                       : StyleName::text},
+            .text = turn.text,
+            .marks = turn.marks,
+            .sampling = &turn.sampling,
+            .trailer = trailer_of(turn),
+            .trailer_style = turn.state == TurnState::error ? StyleName::error : StyleName::notice};
 }
 
 Block block_of(const Notice& notice) {
     return {.item = {.key = kNoticeKeys + notice.id,
                      .text_style = notice.error ? StyleName::error : StyleName::notice},
             .text = notice.text};
+}
+
+// Before turn `next`.
+Block divider(size_t outside, TurnId next) {
+    return {.item = {.key = kDividerKeys + next,
+                     .label = "╌╌╌ " + std::to_string(outside) +
+                              (outside == 1 ? " turn above is" : " turns above are") +
+                              " outside the context window ╌╌╌",
+                     .label_style = StyleName::outside_context},
+            .text = {}};
 }
 
 std::string percent(const chat::Progress& progress) {
@@ -207,8 +220,13 @@ std::vector<Block> blocks_of(const ChatSession& session) {
             blocks.push_back(block_of(*it->second));
     };
     add_notices(0);
+    size_t outside = 0;
     for (const TurnId id : conversation.line()) {
-        blocks.push_back(block_of(conversation.turn(id), places[id]));
+        const Turn& turn = conversation.turn(id);
+        if (outside > 0 && !turn.flags.outside)
+            blocks.push_back(divider(std::exchange(outside, 0), id));
+        outside += turn.flags.outside ? 1 : 0;
+        blocks.push_back(block_of(turn, places[id]));
         add_notices(id);
     }
     if (session.sending() != nullptr)
@@ -277,6 +295,8 @@ std::vector<ui::StatusSegment> status_segments(const ChatSession& session, TimeP
                         .priority = 100,
                         .style = busy ? StyleName::progress : StyleName::status});
     segments.push_back(context_segment(session, warn_share));
+    if (const uint32_t outside = session.turns_outside(); outside > 0)
+        segments.push_back({.text = "shifted −" + std::to_string(outside), .priority = 65});
     if (session.tokens_per_second() > 0)
         segments.push_back(
             {.text = one_decimal(session.tokens_per_second()) + " t/s", .priority = 60});

@@ -73,9 +73,9 @@ void run_checked(ChatApp& app, std::string_view line) {
 }  // namespace
 
 std::span<const CommandGroup> command_groups() {
-    static const std::array groups = {
-        conversation_commands(), tree_commands(), settings_commands(), model_commands(),
-        general_commands(),      key_commands(),  browse_commands()};
+    static const std::array groups = {conversation_commands(), tree_commands(),  context_commands(),
+                                      settings_commands(),     model_commands(), general_commands(),
+                                      key_commands(),          browse_commands()};
     return groups;
 }
 

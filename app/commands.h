@@ -44,6 +44,7 @@ struct CommandGroup {
 // The groups, each in its file.
 CommandGroup conversation_commands();  // commands_kept.cpp
 CommandGroup tree_commands();          // commands_tree.cpp
+CommandGroup context_commands();       // commands_context.cpp
 CommandGroup settings_commands();      // commands_settings.cpp
 CommandGroup model_commands();         // commands_models.cpp
 CommandGroup general_commands();       // commands_general.cpp

@@ -78,9 +78,8 @@ constexpr std::array kKeys = {
               kLater},
 
     ConfigKey{"context", "policy", kChoice, "stop", 0, 0, "stop|shift|compact",
-              "when a prompt does not fit", kLater},
-    ConfigKey{
-        "context", "reserve", kInteger, "1024", 0, kMany, {}, "tokens kept for the answer", kLater},
+              "when a prompt does not fit"},
+    ConfigKey{"context", "reserve", kInteger, "1024", 0, kMany, {}, "tokens kept for the answer"},
     ConfigKey{"context", "warn", kNumber, "0.8", 0, 1, {}, "share from which the status warns"},
 
     ConfigKey{"kv", "persist", kBoolean, "true", 0, 0, {}, "keep what was read on the disk"},

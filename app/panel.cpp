@@ -9,7 +9,7 @@ namespace app {
 bool Panel::on_key(ChatApp& app, const ui::Key& key) {
     switch (list_.on_key(key)) {
         case ui::PanelEvent::chosen: return choose(app);
-        case ui::PanelEvent::closed: return false;
+        case ui::PanelEvent::closed: closed(app); return false;
         case ui::PanelEvent::typed: typed(app); return true;
         case ui::PanelEvent::entered: {
             const std::string prompt = list_.prompt();

@@ -44,6 +44,7 @@ class Panel {
     virtual void entered(ChatApp& /*app*/, std::string_view /*prompt*/, std::string_view /*text*/) {
     }
     virtual void typed(ChatApp& /*app*/) {}
+    virtual void closed(ChatApp& /*app*/) {}
 
   private:
     ui::ListPanel list_;
@@ -53,6 +54,8 @@ class Panel {
 std::unique_ptr<Panel> conversation_panel();
 // F3: the models of this machine.
 std::unique_ptr<Panel> model_panel();
+// What to do with a prompt that does not fit; opens by itself.
+std::unique_ptr<Panel> context_panel();
 // F8: the branches of the one that is shown.
 std::unique_ptr<Panel> tree_panel();
 

@@ -150,17 +150,24 @@ bool Conversation::is_on_line(TurnId id) const {
 
 std::vector<Message> Conversation::messages(TurnId last, std::string_view model) const {
     std::vector<Message> messages;
-    for (TurnId id = last; id != 0; id = turn(id).parent) {
+    if (!system_->empty()) messages.push_back({.role = Role::system, .text = *system_});
+    for (const TurnId id : turns_sent(last)) {
         const Turn& said = turn(id);
-        if (said.role == Role::assistant && said.text.empty()) continue;
-        if (said.flags.excluded && id != last) continue;
         Message message{.role = said.role, .text = said.text};
         if (said.role == Role::assistant && said.model == model) message.tokens = said.tokens;
         messages.push_back(std::move(message));
     }
-    if (!system_->empty()) messages.push_back({.role = Role::system, .text = *system_});
-    std::reverse(messages.begin(), messages.end());
     return messages;
+}
+
+std::vector<TurnId> Conversation::turns_sent(TurnId last) const {
+    std::vector<TurnId> sent = line(last);
+    std::erase_if(sent, [&](TurnId id) {
+        const Turn& said = turn(id);
+        if (said.role == Role::assistant && said.text.empty()) return true;
+        return (said.flags.excluded || said.flags.outside) && id != last;
+    });
+    return sent;
 }
 
 Conversation Conversation::fork(TurnId last) const {

@@ -35,6 +35,7 @@ struct ParameterMark {
 struct TurnFlags {
     bool pinned = false;
     bool excluded = false;  // shown, and never sent to the model
+    bool outside = false;   // the same, because the context window had no room for it
     bool removed =
         false;  // with all that follows it: neither shown nor counted, until it is taken back
     friend bool operator==(const TurnFlags&, const TurnFlags&) = default;
@@ -110,8 +111,11 @@ class Conversation {
     std::vector<TurnId> line(TurnId last) const;
     bool is_on_line(TurnId id) const;
     // The prompt that ends with `last`: what Generate carries. Answers of `model` go with their
-    // exact ids, never to be tokenized again; failed, empty and excluded ones are left out.
+    // exact ids, never to be tokenized again; failed, empty and excluded ones, and those outside the
+    // window, are left out.
     std::vector<Message> messages(TurnId last, std::string_view model) const;
+    // The turns that are in it, in order; the system text, which comes before them, is none.
+    std::vector<TurnId> turns_sent(TurnId last) const;
     // The line to `last` as a conversation of its own, its turns numbered anew.
     Conversation fork(TurnId last) const;
 

@@ -31,6 +31,13 @@ std::string params_json(const chat::Sampling& sampling,
 std::map<std::string, std::string> read_params_json(std::string_view json);
 chat::Sampling sampling_of(const std::map<std::string, std::string>& params);
 
+// node.excluded: why a turn is not sent to the model, as bits.
+inline constexpr int64_t kExcludedByUser = 1;
+inline constexpr int64_t kOutsideWindow = 2;
+constexpr int64_t excluded_number(const chat::TurnFlags& flags) {
+    return (flags.excluded ? kExcludedByUser : 0) | (flags.outside ? kOutsideWindow : 0);
+}
+
 // Little-endian 32-bit numbers. Bytes that are left over at the end are dropped.
 std::vector<std::byte> encode_u32(std::span<const uint32_t> values);
 std::vector<uint32_t> decode_u32(std::span<const std::byte> bytes);

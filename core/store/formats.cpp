@@ -93,6 +93,7 @@ Json turn_json(const chat::Turn& turn, const std::string& system) {
                  {"text", turn.text}};
     if (turn.flags.pinned) json["pinned"] = true;
     if (turn.flags.excluded) json["excluded"] = true;
+    if (turn.flags.outside) json["outside"] = true;
     if (turn.flags.removed) json["removed"] = true;
     if (turn.role == chat::Role::assistant) add_answer(turn, system, json);
     return json;

@@ -121,6 +121,7 @@ chat::Turn read_turn(const json& object, const std::shared_ptr<const std::string
     turn.text = object.at("text").get<std::string>();
     turn.flags = {.pinned = member<bool>(object, "pinned"),
                   .excluded = member<bool>(object, "excluded"),
+                  .outside = member<bool>(object, "outside"),
                   .removed = member<bool>(object, "removed")};
     if (turn.role == chat::Role::assistant) read_answer(object, system, turn);
     // It was being written when the file was; nobody writes it here.

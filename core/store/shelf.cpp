@@ -173,7 +173,7 @@ void Shelf::save_turn(int64_t conversation, const StoredModel& in_use, const cha
             node.bind_null().bind_null().bind_null().bind_null();
         }
         node.bind(turn.error).bind(int64_t{turn.flags.pinned});
-        node.bind(int64_t{turn.flags.excluded}).bind(int64_t{turn.flags.removed}).run();
+        node.bind(excluded_number(turn.flags)).bind(int64_t{turn.flags.removed}).run();
     }
     if (database_.changes() == 0) return;  // finished before
     const int64_t node = node_row(conversation, turn.id);
@@ -286,7 +286,7 @@ void Shelf::set_flags(int64_t conversation, chat::TurnId turn, chat::TurnFlags f
             "UPDATE node SET pinned = ?, excluded = ?, removed = ? WHERE conv_id = ? AND "
             "ordinal = ?")
         .bind(int64_t{flags.pinned})
-        .bind(int64_t{flags.excluded})
+        .bind(excluded_number(flags))
         .bind(int64_t{flags.removed})
         .bind(conversation)
         .bind(int64_t{turn})

@@ -90,7 +90,8 @@ std::vector<chat::Turn> Shelf::load_turns(int64_t conversation) {
         turn.error = rows.text(5);
         turn.created = rows.number(kCreated);
         turn.flags = {.pinned = rows.number(kFlags) != 0,
-                      .excluded = rows.number(kFlags + 1) != 0,
+                      .excluded = (rows.number(kFlags + 1) & kExcludedByUser) != 0,
+                      .outside = (rows.number(kFlags + 1) & kOutsideWindow) != 0,
                       .removed = rows.number(kFlags + 2) != 0};
         if (turn.role != chat::Role::assistant) continue;
         read_answer(rows, turn);

@@ -67,6 +67,8 @@ void KeptChat::take_engine_requests() {
             generate_ = std::move(*generate);
         } else if (auto* kv = std::get_if<chat::Kv>(&*request)) {
             kv_.push_back(std::move(*kv));
+        } else if (const auto* counting = std::get_if<chat::Count>(&*request)) {
+            if (answers_counts) channel_.emit(count(*counting));
         } else if (const auto* update = std::get_if<chat::UpdateSampling>(&*request)) {
             channel_.emit(chat::Done{.id = update->id});
         }
@@ -83,9 +85,20 @@ void KeptChat::wait(std::chrono::milliseconds time) {
     settle();
 }
 
-void KeptChat::ready(const std::string& name) {
+void KeptChat::ready(const std::string& name, uint32_t context) {
     until([this] { return load_.id != 0; }, "a LoadModel");
-    emit(chat::ModelReady{.id = std::exchange(load_.id, 0), .name = name, .context = 8000});
+    emit(chat::ModelReady{.id = std::exchange(load_.id, 0), .name = name, .context = context});
+}
+
+chat::Counted KeptChat::count(const chat::Count& request) {
+    constexpr uint32_t kTemplate = 3;
+    chat::Counted counted{.id = request.id, .tokens = {}, .total = kTemplate};
+    for (const chat::Message& message : std::get<std::vector<chat::Message>>(request.what)) {
+        const size_t tokens = message.tokens.empty() ? message.text.size() : message.tokens.size();
+        counted.tokens.push_back(static_cast<uint32_t>(tokens));
+        counted.total += counted.tokens.back();
+    }
+    return counted;
 }
 
 std::optional<chat::Generate> KeptChat::take_generate() {

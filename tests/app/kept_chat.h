@@ -40,7 +40,12 @@ class KeptChat {
 
     // --- the engine
     // Answers LoadModel, which must have come.
-    void ready(const std::string& name = "grok");
+    void ready(const std::string& name = "grok", uint32_t context = 8000);
+    // The size of a prompt as this engine counts it: a token for every byte, those of an answer as
+    // they are, and three of the template.
+    static chat::Counted count(const chat::Count& request);
+    // False: a Count stays without an answer.
+    bool answers_counts = true;
     // The newest Generate that came; null: none since the last call.
     std::optional<chat::Generate> take_generate();
     std::vector<chat::Kv> take_kv();

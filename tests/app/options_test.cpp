@@ -101,8 +101,8 @@ TEST_F(OptionsTest, FlagsAndVariablesAreLayersOfTheConfiguration) {
     const ChatInvocation given = chat({"--temperature", "0.5"});
     EXPECT_EQ(given.backend.threads, 3U);
     EXPECT_EQ(given.backend.kv_directory, "");
-    EXPECT_FLOAT_EQ(given.chat.sampling.temperature, 0.5F);
-    EXPECT_EQ(given.chat.sampling.top_k, 9);
+    EXPECT_FLOAT_EQ(given.chat.sampling.choice().sampling.temperature, 0.5F);
+    EXPECT_EQ(given.chat.sampling.choice().sampling.top_k, 9);
     EXPECT_EQ(given.config.setting("sampling.temperature").origin, "--temperature");
     EXPECT_EQ(given.config.setting("sampling.top_k").origin, "MOXIE_SAMPLING_TOP_K");
     EXPECT_EQ(chat({"--threads", "2"}).backend.threads, 2U);
