@@ -198,7 +198,7 @@ std::string what_it_must_be(const ConfigKey& key) {
     const bool open = key.maximum >= kMany;
     if (key.minimum == key.maximum && key.type == ConfigType::integer)
         return number_text(key.minimum);
-    const std::string range =
+    std::string range =
         open ? "from " + number_text(key.minimum)
              : "between " + number_text(key.minimum) + " and " + number_text(key.maximum);
     switch (key.type) {
