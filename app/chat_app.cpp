@@ -175,10 +175,8 @@ void ChatApp::toggle_panel(std::string_view name) {
 }
 
 void ChatApp::open_panel(std::string_view name) {
-    panel_ = name == "tree"      ? tree_panel()
-             : name == "models"  ? model_panel()
-             : name == "context" ? context_panel()
-                                 : conversation_panel();
+    for (std::unique_ptr<Panel>& panel : all_panels())
+        if (panel->name() == name) panel_ = std::move(panel);
     if (name == "conversations") session_.library().list();
 }
 

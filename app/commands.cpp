@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <memory>
 #include <utility>
 
 #include "app/chat_app.h"
 #include "app/command_words.h"
 #include "app/nearest.h"
+#include "app/panel.h"
 #include "core/base/error.h"
 #include "core/base/utf8.h"
 
@@ -149,6 +151,13 @@ std::string help_text() {
             if (slash && !command.keys.empty()) text += " [" + listed_keys(command.keys) + "]";
             text += "\n";
         }
+    }
+    text += "Panels: j k g G PgUp PgDn move, / filters, Enter chooses, q closes; and\n";
+    for (const std::unique_ptr<Panel>& panel : all_panels()) {
+        text += "  in /" + std::string(panel->name()) + ":";
+        for (const PanelKey& key : panel->keys())
+            text += " " + std::string(key.key) + " " + std::string(key.help) + ",";
+        text.back() = '\n';
     }
     text +=
         "  //TEXT sends a text that begins with a slash. Everything else edits the line as "

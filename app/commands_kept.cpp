@@ -1,6 +1,9 @@
 // Commands of conversations: beginning, finding, naming, leaving and removing them.
+#include <algorithm>
 #include <array>
+#include <filesystem>
 #include <string>
+#include <vector>
 
 #include "app/chat_app.h"
 #include "app/command_words.h"
@@ -20,6 +23,24 @@ std::vector<std::string> complete_conversation(const ChatApp& app, std::string_v
         if (head.title.find(begun) != std::string::npos) by_title.push_back(head.id);
     }
     return by_id.empty() ? by_title : by_id;
+}
+
+// Files and folders whose paths begin like this.
+std::vector<std::string> complete_path(const ChatApp& /*app*/, std::string_view begun) {
+    namespace fs = std::filesystem;
+    std::vector<std::string> found;
+    if (begun.find(' ') != std::string_view::npos) return found;
+    const size_t slash = begun.rfind('/');
+    const std::string folder(slash == std::string_view::npos ? "" : begun.substr(0, slash + 1));
+    const std::string_view name = begun.substr(folder.size());
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(folder.empty() ? "." : folder, error)) {
+        const std::string candidate = entry.path().filename().string();
+        if (!candidate.starts_with(name) || (name.empty() && candidate.starts_with('.'))) continue;
+        found.push_back(folder + candidate + (entry.is_directory(error) ? "/" : ""));
+    }
+    std::sort(found.begin(), found.end());
+    return found;
 }
 
 void run_new(ChatApp& app, std::string_view arguments) {
@@ -169,9 +190,9 @@ constexpr std::array kCommands = {
     Command{"purge", "", "[yes]", "remove this conversation for ever", "", run_purge},
     Command{"temporary", "", "", "a new conversation of which nothing is kept", "", run_temporary},
     Command{"export", "", "FILE [--branch|--tree]", "write it as .jsonl .json .md .html .txt",
-            "C-x w", run_export},
+            "C-x w", run_export, complete_path},
     Command{"import", "", "FILE", "read conversations: moxie's, ChatGPT's, ShareGPT's", "",
-            run_import},
+            run_import, complete_path},
 };
 
 }  // namespace

@@ -47,7 +47,7 @@ class ConversationPanel : public Panel {
                          : kind_ == core::ListKind::archived ? "archived conversations"
                                                              : "conversations");
         list().set_hint(searching_ ? "Enter open, Esc back"
-                                   : "Enter open /filter //search n r p a d U x T A q");
+                                   : "/ // n r p a d U x T A q   F1 tells");
         std::vector<ui::PanelRow> rows;
         searching_ ? add_hits(library, rows) : add_conversations(app, library, rows);
         list().set_rows(std::move(rows));

@@ -74,7 +74,8 @@ std::optional<std::string> Library::on(const core::Listed& listed) {
         conversations_ = listed.conversations;
         ++changes_;
     }
-    if (listed.id == 0 || listed.id != std::exchange(told_list_, 0)) return std::nullopt;
+    if (listed.id == 0 || listed.id != told_list_) return std::nullopt;
+    told_list_ = 0;
     if (listed.conversations.empty()) return "There is no such conversation.";
     std::string text;
     for (const core::ConversationHead& head : listed.conversations)
@@ -108,7 +109,10 @@ std::optional<std::string> Library::on(const core::Changed& changed) {
 }
 
 std::optional<std::string> Library::on(const core::Removed& removed) {
-    if (removed.id == std::exchange(restoring_, 0)) restored_ = removed.conversation;
+    if (removed.id == restoring_) {
+        restoring_ = 0;
+        restored_ = removed.conversation;
+    }
     return on(core::Changed{.id = removed.id});
 }
 

@@ -27,4 +27,13 @@ bool Panel::on_key(ChatApp& app, const ui::Key& key) {
     return !ours || act(app, name);
 }
 
+std::vector<std::unique_ptr<Panel>> all_panels() {
+    std::vector<std::unique_ptr<Panel>> panels;
+    panels.push_back(conversation_panel());
+    panels.push_back(model_panel());
+    panels.push_back(context_panel());
+    panels.push_back(tree_panel());
+    return panels;
+}
+
 }  // namespace app

@@ -59,4 +59,7 @@ std::unique_ptr<Panel> context_panel();
 // F8: the branches of the one that is shown.
 std::unique_ptr<Panel> tree_panel();
 
+// All of them, new and empty.
+std::vector<std::unique_ptr<Panel>> all_panels();
+
 }  // namespace app

@@ -17,7 +17,7 @@ class TreePanel : public Panel {
   public:
     TreePanel() : Panel("branches") {
         list().set_empty("nothing was said yet");
-        list().set_hint("Enter show  r again  f fork  p pin  x leave out  D remove  U undo  q");
+        list().set_hint("Enter shows  r f p x D U q   F1 tells");
     }
 
     std::string_view name() const override { return "tree"; }

@@ -70,6 +70,7 @@ StoredConversation Shelf::load(int64_t conversation) {
     StoredConversation stored{.head = head(conversation)};
     std::vector<chat::Turn> turns = load_turns(conversation);
     load_marks(conversation, turns);
+    stored.head.turns = static_cast<uint32_t>(turns.size());
     stored.conversation = chat::Conversation(std::move(turns), stored.head.tip, stored.head.system);
     return stored;
 }

@@ -177,8 +177,14 @@ StoreEvent StoreDesk::on(const RemoveConversation& request) {
 }
 
 StoreEvent StoreDesk::on(const ExportConversation& request) {
-    const std::string text =
-        conversation_text(*request.conversation, file_format_of(request.path), request.whole_tree);
+    const FileFormat format = file_format_of(request.path);
+    StoredConversation saved;
+    if (!request.conversation) {
+        Shelf shelf(database());
+        saved = shelf.load(shelf.exact(request.stored));
+    }
+    const std::string text = conversation_text(request.conversation ? *request.conversation : saved,
+                                               format, request.whole_tree);
     write_new_file(request.path, text);
     return Exported{.id = request.id, .path = request.path, .bytes = text.size()};
 }
@@ -209,7 +215,7 @@ StoreEvent StoreDesk::on(const CheckStore& request) {
     // A text that still grows gets into the index when it is finished.
     const bool growing = database.number("SELECT count(*) FROM part WHERE searchable = 0") > 0;
     if (access_ != StoreAccess::writable || growing || !checked.problems.empty()) return checked;
-    database.run("INSERT INTO node_fts (node_fts) VALUES ('rebuild')");
+    database.run("REINDEX; INSERT INTO node_fts (node_fts) VALUES ('rebuild')");
     checked.index_made_anew = true;
     return checked;
 }

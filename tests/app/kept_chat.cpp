@@ -28,12 +28,13 @@ KeptFolder::~KeptFolder() {
     fs::remove_all(path_, ignored);
 }
 
-KeptChat::KeptChat(const std::string& folder, ChatOptions options) {
+KeptChat::KeptChat(const std::string& folder, ChatOptions options,
+                   std::chrono::milliseconds sync_time) {
     std::setlocale(LC_CTYPE, "C.UTF-8");
     ::setenv("INPUTRC", "/dev/null", 1);
     if (!folder.empty())
-        store_ =
-            std::make_unique<core::Store>(core::StoreOptions{.folder = folder}, store_channel_);
+        store_ = std::make_unique<core::Store>(
+            core::StoreOptions{.folder = folder, .sync_time = sync_time}, store_channel_);
     if (options.model_path.empty()) options.model_path = "/models/default.gguf";
     app_ = std::make_unique<ChatApp>(options, channel_, editor_, terminal_,
                                      options.temporary ? nullptr : &store_channel_);

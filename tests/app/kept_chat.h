@@ -30,7 +30,9 @@ class KeptFolder {
 class KeptChat {
   public:
     // A folder: a real store on it. None: the test plays the store, which has opened.
-    explicit KeptChat(const std::string& folder, ChatOptions options = {});
+    // `sync_time`: how long the disk takes for what must be on it.
+    explicit KeptChat(const std::string& folder, ChatOptions options = {},
+                      std::chrono::milliseconds sync_time = {});
     ~KeptChat();
 
     // --- the user

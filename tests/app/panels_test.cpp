@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "app/commands.h"
+#include "app/panel.h"
 #include "tests/app/kept_chat.h"
 
 namespace app {
@@ -38,7 +39,7 @@ class Panels : public testing::Test {
 TEST_F(Panels, TheListOpensBesideTheTranscriptAndTakesTheKeyboard) {
     chat.type(kF2);
     chat.until_seen("explain lifetimes in one sentence");
-    EXPECT_TRUE(chat.sees("grok · 2 turns · 2 tokens")) << chat.screen();
+    chat.until_seen("grok · 2 turns · 2 tokens");
     EXPECT_TRUE(chat.sees("│"));
     EXPECT_TRUE(chat.sees("Seven minutes")) << "the transcript stays";
     chat.type("zz");
@@ -143,6 +144,8 @@ TEST_F(Panels, ExportAndImportBringATreeBack) {
     chat.until_seen("Exported to");
     chat.enter("/export " + path);
     chat.until_seen("is there already");
+    EXPECT_EQ(complete_command(chat.app(), "/import " + folder.path() + "/ou"),
+              std::vector<std::string>{path});
     chat.enter("/import " + path);
     chat.until_seen("Imported 1 conversation:");
     chat.enter("/export " + folder.path() + "/out.docx");
@@ -268,6 +271,15 @@ TEST(Commands, EveryCommandAndKeyIsInTheHelpAndInTheReadme) {
                 keys.remove_prefix(std::min(end + 1, keys.size()));
             }
         }
+}
+
+TEST(Commands, EveryKeyOfAPanelIsInTheHelp) {
+    const std::string help = help_text();
+    for (const std::unique_ptr<Panel>& panel : all_panels())
+        for (const PanelKey& key : panel->keys())
+            EXPECT_NE(help.find(" " + std::string(key.key) + " " + std::string(key.help)),
+                      std::string::npos)
+                << panel->name() << " " << key.key;
 }
 
 TEST(Commands, NoKeyIsOnTwoCommandsAndNoNameIsGivenTwice) {

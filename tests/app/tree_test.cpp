@@ -24,6 +24,7 @@ class Tree : public testing::Test {
     Tree() : chat("", {.temporary = true}) {
         chat.ready();
         chat.converse("first question", {"one", " two", " three"});
+        chat.take_generate();
     }
 
     void answer_with(const std::vector<std::string>& tokens) {

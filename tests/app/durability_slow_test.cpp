@@ -1,14 +1,16 @@
 // kill -9 at 100 random moments of a scripted conversation: a message that was drawn as sent is
-// never lost, and the database is always whole.
+// never lost, and the database is always whole. A disk that takes its time does not slow typing.
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <random>
 #include <set>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -119,6 +121,31 @@ TEST(KilledChat, LosesNoMessageThatWasDrawnAsSent) {
     EXPECT_EQ(database.number("SELECT count(*) FROM node WHERE state = 'streaming'"), 0);
     EXPECT_GT(database.number("SELECT count(*) FROM node WHERE finish_reason = 'cut_off'"), 0)
         << "no chat was killed within an answer: the test tests nothing";
+}
+
+TEST(SlowDisk, AnFsyncOf500MillisecondsLeavesTypingUnder16AtTheNinetyNinthPercentile) {
+    const KeptFolder folder;
+    KeptChat chat(folder.path(), {}, std::chrono::milliseconds(500));
+    chat.ready();
+    chat.until_idle();
+    std::vector<double> times;
+    for (int message = 0; message < 3; ++message) {
+        chat.enter("a message");
+        while (chat.session().activity() == Activity::saving) {
+            const auto begin = std::chrono::steady_clock::now();
+            chat.type("x");
+            times.push_back(
+                std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin)
+                    .count());
+        }
+        chat.until([&] { return chat.session().activity() == Activity::prefill; }, "prefill");
+        chat.finish();
+        chat.until_idle();
+        chat.type("\x03");
+    }
+    ASSERT_GT(times.size(), 100U);
+    std::sort(times.begin(), times.end());
+    EXPECT_LT(times[times.size() * 99 / 100], 16.0);
 }
 
 }  // namespace
