@@ -165,7 +165,7 @@ TEST(Conversation, TurnsThatAreNoTreeAreRefused) {
     const std::vector<Turn> turns = turns_of(conversation);
     EXPECT_THROW(Conversation({turns[1]}, 2, ""), core::Error);
     EXPECT_THROW(Conversation(turns, 3, ""), core::Error);
-    EXPECT_THROW(Conversation(turns, 0, ""), core::Error);
+    EXPECT_TRUE(Conversation(turns, 0, "").line().empty()) << "that is the beginning of a tree";
     std::vector<Turn> circle = turns;
     circle[0].parent = 2;
     EXPECT_THROW(Conversation(circle, 2, ""), core::Error);
