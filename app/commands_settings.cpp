@@ -130,7 +130,12 @@ void compare_preset(ChatApp& app, const std::string& name) {
         const auto then = wanted.find(parameter);
         const std::string text_then = then == wanted.end() ? value : then->second;
         if (text_then != now)
-            text += (text.empty() ? "" : "\n") + parameter + " " + now + " → " + text_then;
+            text.append(text.empty() ? "" : "\n")
+                .append(parameter)
+                .append(" ")
+                .append(now)
+                .append(" → ")
+                .append(text_then);
     }
     app.say(text.empty() ? "All that the preset says is in force already." : text);
 }

@@ -229,6 +229,7 @@ std::string no_such_model(const std::vector<ModelHeader>& models, const std::str
     std::string text = "No model \"" + wanted + "\".";
     if (!models.empty()) {
         std::vector<std::string_view> names;
+        names.reserve(models.size());
         for (const ModelHeader& model : models)
             names.push_back(model.name);
         const std::string_view closest = nearest(wanted, names);

@@ -64,7 +64,8 @@ std::string toml_of(const SamplingValues& values) {
     for (const auto& [name, value] : values) {
         const ConfigKey* key = find_config_key("sampling", name);
         if (key == nullptr || value == "random") continue;
-        text += name + " = " + toml_text(value_from_text(*key, value)) + "\n";
+        text.append(name).append(" = ");
+        text.append(toml_text(value_from_text(*key, value))).append("\n");
     }
     return text;
 }
@@ -104,7 +105,7 @@ SamplingValues Presets::load(const std::string& name) const {
 std::string Presets::save(const std::string& name, const SamplingValues& values) const {
     check_name(name);
     core::make_private_folder(folders_.front());
-    const std::string path = folders_.front() + "/" + name + std::string(kEnding);
+    std::string path = folders_.front() + "/" + name + std::string(kEnding);
     // Whole or not at all: written beside it and renamed.
     const std::string written = path + ".new";
     const std::string text = toml_of(values);
