@@ -74,7 +74,7 @@ class ControlTest : public testing::Test {
 TEST_F(ControlTest, WaitIsAnsweredWhenItHolds) {
     EXPECT_EQ(ask("wait load"), "ok\n");
     EXPECT_EQ(ask("wait idle"), "");
-    channel_.emit(chat::ModelReady{.id = 1, .name = "mock", .context = 100});
+    channel_.emit(chat::ModelReady{.id = 1, .name = "mock", .context = 1000});
     turn();
     EXPECT_EQ(answer(), "ok\n");
     app_.on_input("hello\r", now_);

@@ -73,8 +73,9 @@ std::string dump(const std::filesystem::path& database, const std::string& sql) 
 // database's own) and without paths of models (which are the machine's).
 std::vector<std::string> rows(const std::filesystem::path& database) {
     const char* queries[] = {
-        "SELECT group_concat(quote(c.short_id) || quote(title) || quote(created) || quote(updated) "
-        "|| quote(params_json) || quote(pinned) || quote(archived) || quote(m.name) || "
+        "SELECT group_concat(quote(c.short_id) || quote(title) || quote(c.created) || "
+        "quote(updated) "
+        "|| quote(c.params_json) || quote(c.pinned) || quote(archived) || quote(m.name) || "
         "quote(m.arch) || quote(m.bytes) || quote(s.text) || quote(t.ordinal) || quote(r.ordinal), "
         "char(10)) FROM conversation c LEFT JOIN model m ON m.id = c.model_id LEFT JOIN "
         "system_text s ON s.id = c.system_id LEFT JOIN node t ON t.id = c.tip_node LEFT JOIN node "
