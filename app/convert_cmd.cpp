@@ -110,7 +110,9 @@ void print_plan(const core::ConvertPlan& plan, std::ostream& out) {
     for (const core::ConvertedTensor& tensor : plan.tensors) {
         const std::string from(core::traits(tensor.source->type).name);
         const std::string to(core::traits(tensor.type).name);
-        Count& count = counts[from == to ? to + ", as it is" : from + " to " + to];
+        std::string what = from;
+        what += from == to ? ", as it is" : " to " + to;
+        Count& count = counts[what];
         ++count.tensors;
         count.bytes += tensor.bytes;
         fallbacks += tensor.fallback ? 1 : 0;

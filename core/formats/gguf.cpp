@@ -111,7 +111,7 @@ std::vector<Part> open_parts(Part opened) {
     std::vector<Part> parts;
     for (uint64_t i = 1; i <= count; ++i) {
         if (i == number) {
-            parts.push_back(std::move(opened));
+            parts.emplace_back();  // `opened`, once the loop is done with it
             continue;
         }
         const std::string name = stem + part_suffix(i, count);
@@ -129,6 +129,7 @@ std::vector<Part> open_parts(Part opened) {
         }
         parts.push_back({std::move(file), std::move(header)});
     }
+    if (number <= count) parts[number - 1] = std::move(opened);
     return parts;
 }
 

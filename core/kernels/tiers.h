@@ -61,8 +61,8 @@ constexpr int32_t unsigned_offset(DType type) {
 constexpr CodeTable code_table(DType type, int32_t offset) {
     CodeTable table{};
     for (size_t i = 0; i < 16; ++i) {
-        const int32_t level = type == DType::mxfp4 ? kMxfp4Levels[i] : kIq4Levels[i];
-        table.values[i] = static_cast<uint8_t>(level + offset);
+        const int8_t* levels = type == DType::mxfp4 ? kMxfp4Levels : kIq4Levels;
+        table.values[i] = static_cast<uint8_t>(levels[i] + offset);
     }
     return table;
 }

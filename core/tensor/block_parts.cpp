@@ -13,7 +13,7 @@ constexpr uint16_t kSign = 0x8000;
 
 template <class Block>
 Block load(const std::byte* from) {
-    Block block;
+    Block block{};
     std::memcpy(&block, from, sizeof(block));
     return block;
 }
@@ -180,12 +180,14 @@ void split_six_bits(const uint8_t* bytes, BlockParts& parts) {
 }
 
 void join_six_bits(const BlockParts& parts, uint8_t* bytes) {
+    // Factors are 0 to 63 here, whatever their type could hold.
+    const auto factor = [&](size_t j) { return static_cast<uint8_t>(parts.factors[j]); };
     for (size_t j = 0; j < 4; ++j) {
-        const int factor = parts.factors[j + 4];
+        const int high = factor(j + 4);
         const int minimum = parts.minimums[j + 4];
-        bytes[j] = static_cast<uint8_t>(parts.factors[j] | (factor >> 4) << 6);
+        bytes[j] = static_cast<uint8_t>(factor(j) | (high >> 4) << 6);
         bytes[j + 4] = static_cast<uint8_t>(parts.minimums[j] | (minimum >> 4) << 6);
-        bytes[j + 8] = static_cast<uint8_t>((factor & 15) | (minimum & 15) << 4);
+        bytes[j + 8] = static_cast<uint8_t>((high & 15) | (minimum & 15) << 4);
     }
 }
 
