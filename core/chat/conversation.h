@@ -111,8 +111,8 @@ class Conversation {
     std::vector<TurnId> line(TurnId last) const;
     bool is_on_line(TurnId id) const;
     // The prompt that ends with `last`: what Generate carries. Answers of `model` go with their
-    // exact ids, never to be tokenized again; failed, empty and excluded ones, and those outside the
-    // window, are left out.
+    // exact ids, never to be tokenized again; failed, empty and excluded ones, and those outside
+    // the window, are left out.
     std::vector<Message> messages(TurnId last, std::string_view model) const;
     // The turns that are in it, in order; the system text, which comes before them, is none.
     std::vector<TurnId> turns_sent(TurnId last) const;
