@@ -127,6 +127,8 @@ class Chat {
         while (auto request = channel_.poll_request()) {
             if (const auto* load = std::get_if<chat::LoadModel>(&*request))
                 channel_.emit(chat::ModelReady{.id = load->id, .name = "bench", .context = 8192});
+            if (const auto* count = std::get_if<chat::Count>(&*request))
+                channel_.emit(chat::Counted{.id = count->id, .total = 100});
             if (const auto* generate = std::get_if<chat::Generate>(&*request))
                 generate_ = generate->id;
         }
@@ -198,6 +200,7 @@ void measure_chat(const std::string& folder, uint32_t count) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    std::setvbuf(stdout, nullptr, _IOLBF, 0);
     std::setlocale(LC_CTYPE, "C.UTF-8");  // NOLINT(concurrency-mt-unsafe): no thread yet
     const auto count = argc > 1 ? static_cast<uint32_t>(std::stoul(argv[1])) : 10'000U;
     std::string folder = (std::filesystem::temp_directory_path() / "moxie-history-XXXXXX").string();
