@@ -141,9 +141,10 @@ void Pool::Shared::work(unsigned worker) {
     // Throughput work: do not take the core from the user interface. Failure only costs politeness.
     const sched_param parameters{};
     (void)sched_setscheduler(0, SCHED_BATCH, &parameters);
-    while (!stop.load(std::memory_order_acquire)) {
-        // Read before looking for tasks: a region that opens afterwards changes it.
+    for (;;) {
+        // Read before looking for tasks, or for the end: what comes afterwards changes it.
         const int seen = epoch.load(std::memory_order_acquire);
+        if (stop.load(std::memory_order_acquire)) return;
         while (take_one(worker)) {
         }
         const auto opened = [&] { return epoch.load(std::memory_order_acquire) != seen; };
