@@ -6,11 +6,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <memory>
 #include <random>
 #include <string>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -80,9 +82,14 @@ class HistoryInTmux : public testing::Test {
         see("> " + text);
         terminal_->keys({"Enter"});
     }
+    // Until the store has closed, too: SQLite then removes its log.
     void quit() const {
         terminal_->keys({"C-d"});
         see("resume: moxie -r ");
+        const auto deadline = std::chrono::steady_clock::now() + e2e::kPatience;
+        while (fs::exists(home_ / "moxie/chats.db-wal") &&
+               std::chrono::steady_clock::now() < deadline)
+            std::this_thread::yield();
     }
     void then(const std::string& line) const {
         terminal_->type("clear; " + line);
