@@ -2,60 +2,22 @@
 // suspend and kill. Scripts play the model where the moment matters; the bundled model answers
 // where it is the point.
 #include <signal.h>
-#include <stdlib.h>
 
-#include <cctype>
-#include <filesystem>
-#include <fstream>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
 
-#include "tests/e2e/tmux.h"
+#include "tests/e2e/program_in_tmux.h"
 
 namespace {
 
-namespace fs = std::filesystem;
-using e2e::Tmux;
+using e2e::contains;
 
-bool contains(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-}
-
-bool bundled_model() {
-    for (const auto& entry : fs::directory_iterator(fs::path(MOXIE_SOURCE_DIR) / "models"))
-        if (entry.path().extension() == ".gguf") return true;
-    return false;
-}
-
-class ChatInTmux : public testing::Test {
+class ChatInTmux : public e2e::ProgramInTmux {
   protected:
-    void SetUp() override {
-        if (!Tmux::available()) GTEST_SKIP() << "tmux is not installed";
-        std::string pattern = (fs::temp_directory_path() / "moxie-e2e-XXXXXX").string();
-        ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-        home_ = pattern;
-    }
-
-    void TearDown() override {
-        terminal_.reset();
-        if (!home_.empty()) fs::remove_all(home_);
-    }
-
-    // Starts the program at 80 x 24 with its files in a directory of the test.
-    void start(const std::string& arguments, const std::string& after = {}) {
-        std::string command;
-        for (const char* kind : {"CONFIG", "DATA", "STATE", "CACHE"})
-            command += std::string("XDG_") + kind + "_HOME=" + home_.string() + " ";
-        command += std::string(MOXIE_BINARY_DIR) + "/moxie " + arguments + after;
-        terminal_ = std::make_unique<Tmux>(80, 24, command);
-    }
-
     void start_with_script(const std::string& script, const std::string& after = {}) {
-        std::ofstream(home_ / "script.toml") << script;
-        start("--backend mock:" + (home_ / "script.toml").string(), after);
+        start(scripted(script) + after);
         see("idle");
     }
 
@@ -67,53 +29,36 @@ delay_ms = 5
 text = "words ")");
         say("go");
         see("words words");
-        return terminal_->processes("moxie");
-    }
-
-    void see(const std::string& text) {
-        std::string last;
-        EXPECT_TRUE(terminal_->wait_for(text, &last)) << "no \"" << text << "\" on:\n" << last;
-    }
-
-    void say(const std::string& text) {
-        terminal_->type(text);
-        see(text);
-        terminal_->keys({"Enter"});
+        return terminal->processes("moxie");
     }
 
     // The shell's own view of the terminal once the program is gone.
     void expect_sane_terminal() {
-        std::string last;
-        EXPECT_TRUE(terminal_->wait_for(
-            [&](const std::string&) { return terminal_->ask("#{alternate_on}") == "0"; }, &last))
-            << last;
-        terminal_->type(
+        ended();
+        terminal->type(
             "case \"$(stty -a)\" in *-icanon*|*'-echo '*|*-opost*) echo BRO''KEN;; *) echo "
             "SA''NE;; esac");
-        terminal_->keys({"Enter"});
+        terminal->keys({"Enter"});
         see("SANE");
-        EXPECT_EQ(terminal_->ask("#{alternate_on} #{mouse_any_flag} #{cursor_flag}"), "0 0 1");
+        EXPECT_EQ(terminal->ask("#{alternate_on} #{mouse_any_flag} #{cursor_flag}"), "0 0 1");
     }
-
-    fs::path home_;
-    std::unique_ptr<Tmux> terminal_;
 };
 
 TEST_F(ChatInTmux, FirstRunAnswersFromTheBundledModel) {
-    if (!bundled_model()) GTEST_SKIP() << "no model in models/";
-    start("--seed 1 --max-tokens 40");
+    if (bundled_model().empty()) GTEST_SKIP() << "no model in models/";
+    start(command("--seed 1 --max-tokens 40"));
     see("idle");
     say("hello, who are you?");
     // The answer is there when the program is idle again with more context in use than before.
     std::string last;
-    EXPECT_TRUE(terminal_->wait_for(
+    EXPECT_TRUE(terminal->wait_for(
         [](const std::string& screen) {
             return contains(screen, "idle") && contains(screen, "t/s") &&
                    contains(screen, "hello, who are you?");
         },
         &last))
         << last;
-    terminal_->keys({"C-d"});
+    terminal->keys({"C-d"});
     expect_sane_terminal();
 }
 
@@ -123,11 +68,11 @@ text = "one two three"
 tokens = [{ text = " four", hold = "cancel" }])");
     say("count");
     see("one two three");
-    terminal_->keys({"C-c"});
+    terminal->keys({"C-c"});
     see("stopped");
     see("idle");
-    EXPECT_TRUE(contains(terminal_->screen(), "one two three"));
-    EXPECT_FALSE(contains(terminal_->screen(), "four"));
+    EXPECT_TRUE(contains(terminal->screen(), "one two three"));
+    EXPECT_FALSE(contains(terminal->screen(), "four"));
 }
 
 TEST_F(ChatInTmux, CtrlCWhileReadingThePromptStops) {
@@ -137,10 +82,10 @@ hold_prefill = true
 text = "never said")");
     say("read this");
     see("prefill");
-    terminal_->keys({"C-c"});
+    terminal->keys({"C-c"});
     see("stopped");
     see("idle");
-    EXPECT_FALSE(contains(terminal_->screen(), "never said"));
+    EXPECT_FALSE(contains(terminal->screen(), "never said"));
 }
 
 TEST_F(ChatInTmux, AnswersGoOnWhileTheWindowIsResized) {
@@ -151,18 +96,18 @@ text = "a line of words that has to be wrapped again and again ")");
     say("go");
     see("wrapped again");
     for (const auto& [width, height] : {std::pair{200, 60}, std::pair{20, 5}, std::pair{60, 20}}) {
-        terminal_->resize(width, height);
+        terminal->resize(width, height);
         const std::string size = std::to_string(width) + " " + std::to_string(height);
         std::string last;
-        EXPECT_TRUE(terminal_->wait_for(
+        EXPECT_TRUE(terminal->wait_for(
             [&](const std::string&) {
-                return terminal_->ask("#{pane_width} #{pane_height}") == size;
+                return terminal->ask("#{pane_width} #{pane_height}") == size;
             },
             &last));
     }
     see("wrapped");
     see("gen");
-    terminal_->keys({"C-c"});
+    terminal->keys({"C-c"});
     see("stopped");
 }
 
@@ -171,20 +116,20 @@ TEST_F(ChatInTmux, SuspendedAndResumedAtAnotherSize) {
 text = "an answer to remember")");
     say("first");
     see("an answer to remember");
-    terminal_->keys({"C-z"});
+    terminal->keys({"C-z"});
     see("$");
     std::string last;
-    EXPECT_TRUE(terminal_->wait_for(
-        [&](const std::string&) { return terminal_->ask("#{alternate_on}") == "0"; }, &last))
+    EXPECT_TRUE(terminal->wait_for(
+        [&](const std::string&) { return terminal->ask("#{alternate_on}") == "0"; }, &last))
         << last;
-    terminal_->resize(50, 15);
-    terminal_->type("fg");
-    terminal_->keys({"Enter"});
+    terminal->resize(50, 15);
+    terminal->type("fg");
+    terminal->keys({"Enter"});
     see("an answer to remember");
-    EXPECT_EQ(terminal_->ask("#{alternate_on}"), "1");
+    EXPECT_EQ(terminal->ask("#{alternate_on}"), "1");
     say("second");
     see("idle");
-    terminal_->keys({"C-d"});
+    terminal->keys({"C-d"});
     expect_sane_terminal();
 }
 
@@ -201,7 +146,7 @@ TEST_F(ChatInTmux, KillingTheSupervisorLeavesASaneTerminal) {
     ASSERT_EQ(processes.size(), 2U);
     ::kill(processes.front(), SIGKILL);
     std::string last;
-    EXPECT_TRUE(terminal_->wait_for(
+    EXPECT_TRUE(terminal->wait_for(
         [&](const std::string&) { return ::kill(processes.back(), 0) != 0; }, &last))
         << "the chat outlived its parent:\n"
         << last;
@@ -214,14 +159,14 @@ text = "日本語|テスト|한국어|end")");
     say("漢字 ok");
     see("日本語|テスト|한국어|end");
     see("漢字 ok");
-    terminal_->type("漢字");
+    terminal->type("漢字");
     see("> 漢字");
     // The prompt, two wide characters, then the cursor.
     std::string last;
-    EXPECT_TRUE(terminal_->wait_for(
+    EXPECT_TRUE(terminal->wait_for(
         [&](const std::string& screen) {
-            const auto column = std::stoi(terminal_->ask("#{cursor_x}"));
-            const auto row = std::stoi(terminal_->ask("#{cursor_y}"));
+            const auto column = std::stoi(terminal->ask("#{cursor_x}"));
+            const auto row = std::stoi(terminal->ask("#{cursor_y}"));
             size_t begin = 0;
             for (int line = 0; line < row; ++line)
                 begin = screen.find('\n', begin) + 1;
@@ -238,37 +183,37 @@ TEST_F(ChatInTmux, HostileOutputIsShownInert) {
 tokens = ["safe ", "\u001b[2J", "\u001b]52;c;aGk=\u0007", "\r\u009b31m", " still here"])");
     say("attack");
     see("still here");
-    EXPECT_TRUE(contains(terminal_->screen(), "safe"));
-    EXPECT_TRUE(contains(terminal_->screen(), "attack"));
+    EXPECT_TRUE(contains(terminal->screen(), "safe"));
+    EXPECT_TRUE(contains(terminal->screen(), "attack"));
 }
 
 TEST_F(ChatInTmux, CtrlDOnAnEmptyLineQuitsWithSuccess) {
     start_with_script("", "; echo status=$?");
-    terminal_->keys({"C-d"});
+    terminal->keys({"C-d"});
     see("status=0");
     expect_sane_terminal();
 }
 
 TEST_F(ChatInTmux, AMissingModelIsOneSentenceAndExitStatusFour) {
-    start("-m " + (home_ / "nothing.gguf").string(), "; echo status=$?");
+    start(command("-m " + (home() / "nothing.gguf").string()) + "; echo status=$?");
     see("nothing.gguf: no such file");
     see("no model");
-    terminal_->keys({"C-d"});
+    terminal->keys({"C-d"});
     see("status=4");
     expect_sane_terminal();
 }
 
 TEST_F(ChatInTmux, TheChatSurvivesAModelThatCannotBeLoaded) {
-    if (!bundled_model()) GTEST_SKIP() << "no model in models/";
-    std::ofstream(home_ / "damaged.gguf") << "GGUF but nothing else";
-    start("--max-tokens 8");
+    if (bundled_model().empty()) GTEST_SKIP() << "no model in models/";
+    const std::string damaged = write("damaged.gguf", "GGUF but nothing else");
+    start(command("--max-tokens 8"));
     see("idle");
-    say("/model " + (home_ / "damaged.gguf").string());
+    say("/model " + damaged);
     see("damaged.gguf:");
     see("idle");
     say("still there?");
     see("t/s");
-    terminal_->keys({"C-d"});
+    terminal->keys({"C-d"});
     expect_sane_terminal();
 }
 
