@@ -2,12 +2,10 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <deque>
 #include <map>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <thread>
 #include <utility>
 #include <variant>
@@ -15,6 +13,7 @@
 
 #include "core/base/error.h"
 #include "core/engine/clients.h"
+#include "core/engine/mock_prompt.h"
 #include "core/engine/mock_script.h"
 
 namespace core {
@@ -52,62 +51,6 @@ double seconds(Milliseconds time) {
     return static_cast<double>(time.count()) / 1000.0;
 }
 
-uint32_t count_words(const std::string& text) {
-    return static_cast<uint32_t>(mock_words(text).size());
-}
-
-std::string last_text(const std::vector<chat::Message>& messages, chat::Role role) {
-    for (auto message = messages.rbegin(); message != messages.rend(); ++message)
-        if (message->role == role) return message->text;
-    return {};
-}
-
-// What a script can know of a request.
-struct Prompt {
-    std::string text;  // the last message of the user, or the raw text
-    std::string system;
-    uint32_t messages = 0;
-    uint32_t words = 0;
-};
-
-Prompt read_prompt(const chat::Generate& request) {
-    Prompt prompt;
-    if (const auto* messages = std::get_if<std::vector<chat::Message>>(&request.prompt)) {
-        prompt.text = last_text(*messages, chat::Role::user);
-        prompt.system = last_text(*messages, chat::Role::system);
-        prompt.messages = static_cast<uint32_t>(messages->size());
-        for (const chat::Message& message : *messages)
-            prompt.words += count_words(message.text);
-    } else if (const auto* text = std::get_if<std::string>(&request.prompt)) {
-        prompt.text = *text;
-        prompt.words = count_words(*text);
-    } else {
-        prompt.words = static_cast<uint32_t>(std::get<std::vector<TokenId>>(request.prompt).size());
-    }
-    return prompt;
-}
-
-void replace_all(std::string& text, std::string_view what, const std::string& with) {
-    for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at)) {
-        text.replace(at, what.size(), with);
-        at += with.size();
-    }
-}
-
-std::string fill_placeholders(std::string text, const Prompt& prompt,
-                              const chat::Sampling& sampling, uint32_t choice) {
-    if (text.find('{') == std::string::npos) return text;
-    char temperature[32];
-    std::snprintf(temperature, sizeof temperature, "%g", static_cast<double>(sampling.temperature));
-    replace_all(text, "{temperature}", temperature);
-    replace_all(text, "{choice}", std::to_string(choice));
-    replace_all(text, "{seed}", std::to_string(sampling.seed));
-    replace_all(text, "{messages}", std::to_string(prompt.messages));
-    replace_all(text, "{system}", prompt.system);
-    replace_all(text, "{prompt}", prompt.text);
-    return text;
-}
-
 // A LoadModel, Generate, Prefill or Kv prefetch that takes its (virtual) time.
 struct Job {
     chat::Channel* channel = nullptr;
@@ -125,7 +68,7 @@ struct Job {
 
     // Generate, Prefill
     const MockReply* reply = nullptr;
-    Prompt prompt = {};
+    MockPrompt prompt = {};
     chat::Sampling sampling = {};
     uint32_t prefilled = 0;
     bool told_prefix = false;
@@ -162,7 +105,7 @@ struct MockEngine::Impl {
     void finish(Job& job, chat::FinishReason reason);
     void fail(Job& job, const std::string& sentence, int exit_code);
     void emit(Job& job, chat::Event event);
-    const MockReply* choose(const Prompt& prompt);
+    const MockReply* choose(const MockPrompt& prompt);
     const MockToken* next_token(const Job& job) const;
     void schedule_token(Job& job);
     bool holds_back(const Job& job) const;
@@ -261,10 +204,10 @@ void MockEngine::Impl::accept(Arrival arrival) {
     if (!loaded) return fail(job, "No model is loaded.", static_cast<int>(ErrorKind::usage));
     if (prefetches) return jobs.push_back(std::move(job));
     if (const auto* prefill = std::get_if<chat::Prefill>(&job.request)) {
-        job.prompt = read_prompt({.prompt = prefill->messages});
+        job.prompt = read_mock_prompt({.prompt = prefill->messages});
     } else {
         const auto& generate = std::get<chat::Generate>(job.request);
-        job.prompt = read_prompt(generate);
+        job.prompt = read_mock_prompt(generate);
         job.sampling = generate.sampling;
     }
     job.reply = choose(job.prompt);
@@ -281,7 +224,7 @@ void MockEngine::Impl::accept(Arrival arrival) {
     jobs.push_back(std::move(job));
 }
 
-const MockReply* MockEngine::Impl::choose(const Prompt& prompt) {
+const MockReply* MockEngine::Impl::choose(const MockPrompt& prompt) {
     for (const MockReply& reply : script.replies) {
         const bool matches = !reply.match || prompt.text.find(*reply.match) != std::string::npos;
         if (matches && (reply.times == 0 || uses[&reply] < reply.times)) return &reply;
@@ -302,10 +245,10 @@ void MockEngine::Impl::end_at_once(chat::Channel& channel, const chat::Request& 
     } else if (const auto* count = std::get_if<chat::Count>(&request)) {
         chat::Counted counted{.id = id};
         if (const auto* text = std::get_if<std::string>(&count->what))
-            counted.tokens.push_back(count_words(*text));
+            counted.tokens.push_back(mock_word_count(*text));
         else
             for (const auto& message : std::get<std::vector<chat::Message>>(count->what))
-                counted.tokens.push_back(count_words(message.text));
+                counted.tokens.push_back(mock_word_count(message.text));
         for (const uint32_t tokens : counted.tokens)
             counted.total += tokens;
         channel.emit(std::move(counted));
@@ -335,7 +278,7 @@ void MockEngine::Impl::answer_kv(chat::Channel& channel, const chat::Kv& request
     for (size_t i = 0; i < request.lines.size(); ++i) {
         uint32_t words = 0;
         for (const chat::Message& message : request.lines[i])
-            words += count_words(message.text);
+            words += mock_word_count(message.text);
         listed.entries.push_back(i < script.kv.entries.size()
                                      ? script.kv.entries[i]
                                      : chat::KvEntry{.tokens = words, .resident = words});

@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <functional>
+#include <iterator>
 #include <optional>
 #include <unordered_map>
 #include <unordered_set>
@@ -15,6 +15,7 @@
 #include "core/base/error.h"
 #include "core/base/utf8.h"
 #include "core/formats/gguf_header.h"
+#include "core/formats/mapped_weights.h"
 #include "core/tensor/dtype.h"
 
 namespace core {
@@ -133,81 +134,55 @@ std::vector<Part> open_parts(Part opened) {
     return parts;
 }
 
-class GgufFile final : public WeightFile {
+class GgufFile final : public MappedWeights {
   public:
     // One or all parts of a model, which is known by the path of the first.
-    GgufFile(std::vector<Part> parts, std::string path) : path_(std::move(path)) {
-        format_ = "GGUF v" + std::to_string(parts.front().header.version);
-        metadata_ = std::move(parts.front().header.metadata);
-        const auto declared = number_of(metadata_, kSplitTensors);
-        if (parts.size() > 1) {
-            // What is left is what the model in one file would have.
-            std::erase_if(metadata_,
-                          [](const auto& entry) { return entry.first.starts_with("split."); });
-            format_ += " in " + std::to_string(parts.size()) + " parts";
+    GgufFile(std::vector<Part> parts, std::string path)
+        : MappedWeights(std::move(path), model_metadata(parts)),
+          format_("GGUF v" + std::to_string(parts.front().header.version)) {
+        if (parts.size() > 1) format_ += " in " + std::to_string(parts.size()) + " parts";
+        std::vector<TensorInfo> tensors;
+        for (Part& part : parts) {
+            tensors.insert(tensors.end(), std::make_move_iterator(part.header.tensors.begin()),
+                           std::make_move_iterator(part.header.tensors.end()));
+            if (part.file != nullptr) keep(std::move(part.file));
         }
-        for (Part& part : parts)
-            add(part);
-        if (parts.size() > 1 && declared.value_or(tensors_.size()) != tensors_.size()) {
-            fail("has " + std::to_string(tensors_.size()) + " tensors in its parts, " +
-                     std::to_string(*declared) + " are announced",
-                 "the folder holds files of two models");
+        const auto announced = number_of(parts.front().header.metadata, kSplitTensors);
+        if (parts.size() > 1 && announced.value_or(tensors.size()) != tensors.size()) {
+            fail("has " + std::to_string(tensors.size()) + " tensors in its parts, " +
+                 std::to_string(*announced) + " are announced");
         }
-        tensors_ = fold_i8c(std::move(tensors_), path_);
-        for (const TensorInfo& tensor : tensors_) {
-            if (!by_name_.emplace(tensor.name, &tensor).second)
-                fail("tensor " + sanitize(tensor.name) + " occurs in two parts",
-                     "the folder holds files of two models");
+        for (TensorInfo& tensor : fold_i8c(std::move(tensors), this->path())) {
+            if (find_tensor(tensor.name) != nullptr)
+                fail("tensor " + sanitize(tensor.name) + " occurs in two parts");
+            add_tensor(std::move(tensor));
         }
+    }
+    // Bytes of one file that somebody else keeps.
+    GgufFile(std::vector<Part> parts, std::string name, uint64_t bytes)
+        : GgufFile(std::move(parts), std::move(name)) {
+        count_bytes(bytes);
     }
 
     std::string_view format() const override { return format_; }
-    const std::string& path() const override { return path_; }
-    uint64_t file_bytes() const override { return bytes_; }
-    std::span<const TensorInfo> tensors() const override { return tensors_; }
-    std::span<const std::pair<std::string, MetaValue>> metadata() const override {
-        return metadata_;
-    }
-    bool damaged() const override {
-        return std::ranges::any_of(files_, [](const auto& file) { return file->damaged(); });
-    }
-    void release(std::span<const std::byte> bytes) const override {
-        // Addresses of different mappings have an order through std::less only.
-        const std::less_equal<const std::byte*> not_after;
-        for (const auto& file : files_) {
-            const auto whole = file->bytes();
-            if (not_after(whole.data(), bytes.data()) &&
-                not_after(bytes.data() + bytes.size(), whole.data() + whole.size()))
-                return file->release(bytes);
-        }
-    }
-    const TensorInfo* find_tensor(std::string_view name) const override {
-        const auto found = by_name_.find(name);
-        return found == by_name_.end() ? nullptr : found->second;
-    }
-
-    void set_bytes(uint64_t bytes) { bytes_ = bytes; }
 
   private:
-    [[noreturn]] void fail(std::string problem, std::string advice) const {
-        throw Error(ErrorKind::model_unusable, path_, std::move(problem), std::move(advice));
+    // What is left of several parts is what the model in one file would have.
+    static Metadata model_metadata(const std::vector<Part>& parts) {
+        Metadata metadata = parts.front().header.metadata;
+        if (parts.size() > 1) {
+            std::erase_if(metadata,
+                          [](const auto& entry) { return entry.first.starts_with("split."); });
+        }
+        return metadata;
     }
 
-    void add(Part& part) {
-        tensors_.insert(tensors_.end(), std::make_move_iterator(part.header.tensors.begin()),
-                        std::make_move_iterator(part.header.tensors.end()));
-        if (part.file == nullptr) return;
-        bytes_ += part.file->bytes().size();
-        files_.push_back(std::move(part.file));
+    [[noreturn]] void fail(std::string problem) const {
+        throw Error(ErrorKind::model_unusable, path(), std::move(problem),
+                    "the folder holds files of two models");
     }
 
-    std::vector<std::unique_ptr<MappedFile>> files_;  // none when the bytes are somebody else's
-    std::string path_;
     std::string format_;
-    uint64_t bytes_ = 0;
-    Metadata metadata_;
-    std::vector<TensorInfo> tensors_;
-    std::unordered_map<std::string_view, const TensorInfo*> by_name_;  // views into tensors_
 };
 
 }  // namespace
@@ -231,9 +206,7 @@ std::unique_ptr<WeightFile> parse_gguf(std::span<const std::byte> bytes, std::st
     if (!magic) throw Error(ErrorKind::model_unusable, name, "is no GGUF file");
     std::vector<Part> parts(1);
     parts.front().header = read_gguf_header(bytes, name);
-    auto file = std::make_unique<GgufFile>(std::move(parts), std::move(name));
-    file->set_bytes(bytes.size());
-    return file;
+    return std::make_unique<GgufFile>(std::move(parts), std::move(name), bytes.size());
 }
 
 }  // namespace core

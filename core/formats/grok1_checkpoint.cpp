@@ -6,12 +6,11 @@
 #include <cstring>
 #include <filesystem>
 #include <numeric>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "core/base/error.h"
-#include "core/base/mapped_file.h"
+#include "core/formats/mapped_weights.h"
 #include "core/formats/pickle.h"
 
 namespace core {
@@ -111,31 +110,11 @@ void transpose(size_t element, const std::byte* in, uint64_t stride, uint64_t ro
     }
 }
 
-class Grok1File : public WeightFile {
+class Grok1File : public MappedWeights {
   public:
     Grok1File(std::string folder, const Grok1Constants& constants);
 
     std::string_view format() const override { return "Grok-1 checkpoint"; }
-    const std::string& path() const override { return path_; }
-    uint64_t file_bytes() const override { return bytes_; }
-    std::span<const TensorInfo> tensors() const override { return tensors_; }
-    std::span<const std::pair<std::string, MetaValue>> metadata() const override {
-        return metadata_;
-    }
-    bool damaged() const override {
-        return std::ranges::any_of(files_, [](const auto& file) { return file->damaged(); });
-    }
-    void release(std::span<const std::byte> bytes) const override {
-        for (const auto& file : files_) {
-            const auto whole = file->bytes();
-            if (bytes.data() >= whole.data() && bytes.data() < whole.data() + whole.size())
-                return file->release(bytes);
-        }
-    }
-    const TensorInfo* find_tensor(std::string_view name) const override {
-        const auto found = by_name_.find(name);
-        return found == by_name_.end() ? nullptr : &tensors_[found->second];
-    }
     void read_rows(const TensorInfo& tensor, uint64_t first, std::span<std::byte> values,
                    std::span<std::byte> scales) const override;
     void release_rows(const TensorInfo& tensor, uint64_t first, uint64_t count) const override;
@@ -154,21 +133,13 @@ class Grok1File : public WeightFile {
     void bind(const Slot& slot, std::string name, const PickledTensor& pickled,
               std::span<const std::byte> bytes);
     void describe(const Sizes& sizes, uint32_t layers, const Grok1Constants& constants);
-    const Lines& lines(const TensorInfo& tensor) const {
-        return lines_[static_cast<size_t>(&tensor - tensors_.data())];
-    }
+    const Lines& lines(const TensorInfo& tensor) const { return lines_[index_of(tensor)]; }
 
-    std::string path_;
-    Metadata metadata_;
-    std::vector<std::unique_ptr<MappedFile>> files_;
-    std::vector<TensorInfo> tensors_;
     std::vector<Lines> lines_;  // of each tensor; empty where it lies as it is
-    std::unordered_map<std::string_view, size_t> by_name_;
-    uint64_t bytes_ = 0;
 };
 
 Grok1File::Grok1File(std::string folder, const Grok1Constants& constants)
-    : path_(std::move(folder)) {
+    : MappedWeights(std::move(folder)) {
     const uint32_t layers = count_layers();
     Sizes sizes = {};
     sizes[kOne] = 1;
@@ -176,7 +147,7 @@ Grok1File::Grok1File(std::string folder, const Grok1Constants& constants)
         add(s, kModelSlots[s], "", sizes);
     if (sizes[kDim] == grok1::kDim && layers != constants.layers) {
         // With another number of layers the order of the names would be another one.
-        fail(path_,
+        fail(path(),
              "holds " + std::to_string(layers) + " layers, Grok-1 has " +
                  std::to_string(constants.layers),
              "the download is incomplete");
@@ -188,8 +159,6 @@ Grok1File::Grok1File(std::string folder, const Grok1Constants& constants)
             add(grok1::kTensorsOfModel + rank * grok1::kTensorsOfLayer + s, kLayerSlots[s], prefix,
                 sizes);
     }
-    for (size_t i = 0; i < tensors_.size(); ++i)
-        by_name_.emplace(tensors_[i].name, i);
     describe(sizes, layers, constants);
 }
 
@@ -198,16 +167,16 @@ uint32_t Grok1File::count_layers() const {
     constexpr uint32_t kMostFiles =
         grok1::kTensorsOfModel + grok1::kMaxLayers * grok1::kTensorsOfLayer;
     uint32_t count = 0;
-    while (count <= kMostFiles && fs::exists(fs::path(path_) / file_name(count)))
+    while (count <= kMostFiles && fs::exists(fs::path(path()) / file_name(count)))
         ++count;
     for (uint32_t index = count; index <= kMostFiles; ++index) {
-        if (!fs::exists(fs::path(path_) / file_name(index))) continue;
-        fail((fs::path(path_) / file_name(count)).string(), "is missing",
+        if (!fs::exists(fs::path(path()) / file_name(index))) continue;
+        fail((fs::path(path()) / file_name(count)).string(), "is missing",
              "the download is incomplete");
     }
     const uint32_t in_layers = count - std::min(count, grok1::kTensorsOfModel);
     if (count > kMostFiles || in_layers == 0 || in_layers % grok1::kTensorsOfLayer != 0) {
-        fail(path_,
+        fail(path(),
              "holds " + std::to_string(count) +
                  " tensors in a row, a checkpoint has 2 and 12 for each layer (Grok-1: 770)",
              "the download is incomplete");
@@ -216,13 +185,12 @@ uint32_t Grok1File::count_layers() const {
 }
 
 void Grok1File::add(uint32_t index, const Slot& slot, const std::string& prefix, Sizes& sizes) {
-    auto file = std::make_unique<MappedFile>((fs::path(path_) / file_name(index)).string());
+    auto file = std::make_unique<MappedFile>((fs::path(path()) / file_name(index)).string());
     const auto bytes = file->bytes();
     const PickledTensor pickled = read_pickle(bytes, file->path());
     check_shape(file->path(), pickled, slot, sizes);
-    bytes_ += bytes.size();
     bind(slot, prefix + slot.name, pickled, bytes);
-    files_.push_back(std::move(file));
+    keep(std::move(file));
 }
 
 // A size that is not yet known is learned from the first tensor that has it.
@@ -283,27 +251,27 @@ void Grok1File::bind(const Slot& slot, std::string name, const PickledTensor& pi
         tensor.scale_groups = pickled.scales->shape[pickled.scales->shape.size() - 2];
         lines.scales = bytes.subspan(pickled.scales->offset, pickled.scales->length);
     }
-    tensors_.push_back(std::move(tensor));
+    add_tensor(std::move(tensor));  // slots and layers have names of their own
     lines_.push_back(lines);
 }
 
 void Grok1File::describe(const Sizes& sizes, uint32_t layers, const Grok1Constants& constants) {
     const uint64_t head = constants.head_dim;
     if (sizes[kQuery] % head != 0 || sizes[kKeyValue] % head != 0) {
-        fail(path_,
+        fail(path(),
              "has queries of " + std::to_string(sizes[kQuery]) + " and keys of " +
                  std::to_string(sizes[kKeyValue]) + " elements, no multiples of a head of " +
                  std::to_string(head),
              "it is no checkpoint of Grok-1");
     }
     const auto text = [&](const char* key, std::string value) {
-        metadata_.emplace_back(key, MetaValue{std::move(value)});
+        add_metadata(key, MetaValue{std::move(value)});
     };
     const auto number = [&](const char* key, uint64_t value) {
-        metadata_.emplace_back(std::string("grok.") + key, MetaValue{value});
+        add_metadata(std::string("grok.") + key, MetaValue{value});
     };
     const auto real = [&](const char* key, double value) {
-        metadata_.emplace_back(std::string("grok.") + key, MetaValue{value});
+        add_metadata(std::string("grok.") + key, MetaValue{value});
     };
     text("general.architecture", "grok");
     text("general.name", "Grok-1");

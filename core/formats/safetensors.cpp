@@ -6,13 +6,13 @@
 #include <optional>
 #include <set>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include "core/base/error.h"
 #include "core/base/utf8.h"
 #include "core/formats/json_metadata.h"
+#include "core/formats/mapped_weights.h"
 #include "core/formats/safetensors_header.h"
 
 namespace core {
@@ -43,67 +43,40 @@ std::optional<std::string> rank_of(const std::string& file) {
     return number ? std::optional(std::to_string(std::stoul(digits))) : std::nullopt;
 }
 
-class SafetensorsFile : public WeightFile {
+class SafetensorsFile : public MappedWeights {
   public:
     SafetensorsFile(std::string path, Metadata metadata)
-        : path_(std::move(path)), metadata_(std::move(metadata)) {}
-
-    void add(std::unique_ptr<MappedFile> file) {
-        const auto bytes = file->bytes();
-        const std::string name = file->path();
-        const std::optional<std::string> rank = rank_of(name);
-        add(bytes, name, rank ? std::string(safetensors::kRankMark) + *rank : "");
-        files_.push_back(std::move(file));
-    }
-
-    // `suffix` is appended to every name.
-    void add(std::span<const std::byte> bytes, const std::string& name, const std::string& suffix) {
-        SafetensorsHeader header = read_safetensors_header(bytes, name);
-        bytes_ += bytes.size();
-        for (TensorInfo& tensor : header.tensors) {
-            tensor.name += suffix;
-            if (!by_name_.emplace(tensor.name, tensors_.size()).second) {
-                fail(name, "tensor " + sanitize(tensor.name) + " is in another file too",
-                     "the folder holds files of two checkpoints");
-            }
-            tensors_.push_back(std::move(tensor));
-        }
-        // What a writer says of its file ("format": "pt"): once is enough.
-        if (files_.empty()) {
-            for (auto& [key, value] : header.metadata)
-                metadata_.emplace_back("__metadata__." + key, MetaValue{std::move(value)});
-        }
-    }
+        : MappedWeights(std::move(path), std::move(metadata)) {}
 
     std::string_view format() const override { return safetensors::kFormat; }
-    const std::string& path() const override { return path_; }
-    uint64_t file_bytes() const override { return bytes_; }
-    std::span<const TensorInfo> tensors() const override { return tensors_; }
-    std::span<const std::pair<std::string, MetaValue>> metadata() const override {
-        return metadata_;
+
+    void add(std::unique_ptr<MappedFile> file) {
+        add(file->bytes(), file->path());
+        keep(std::move(file));
     }
-    bool damaged() const override {
-        return std::ranges::any_of(files_, [](const auto& file) { return file->damaged(); });
-    }
-    void release(std::span<const std::byte> bytes) const override {
-        for (const auto& file : files_) {
-            const auto whole = file->bytes();
-            if (bytes.data() >= whole.data() && bytes.data() < whole.data() + whole.size())
-                return file->release(bytes);
-        }
-    }
-    const TensorInfo* find_tensor(std::string_view name) const override {
-        const auto found = by_name_.find(std::string(name));
-        return found == by_name_.end() ? nullptr : &tensors_[found->second];
+    // Bytes that somebody else keeps.
+    void add_unkept(std::span<const std::byte> bytes, const std::string& name) {
+        add(bytes, name);
+        count_bytes(bytes.size());
     }
 
   private:
-    std::string path_;
-    Metadata metadata_;
-    std::vector<std::unique_ptr<MappedFile>> files_;
-    std::vector<TensorInfo> tensors_;
-    std::unordered_map<std::string, size_t> by_name_;
-    uint64_t bytes_ = 0;
+    void add(std::span<const std::byte> bytes, const std::string& name) {
+        const std::optional<std::string> rank = rank_of(name);
+        SafetensorsHeader header = read_safetensors_header(bytes, name);
+        for (TensorInfo& tensor : header.tensors) {
+            if (rank) tensor.name += std::string(safetensors::kRankMark) + *rank;
+            if (find_tensor(tensor.name) != nullptr)
+                fail(name, "tensor " + sanitize(tensor.name) + " is in another file too",
+                     "the folder holds files of two checkpoints");
+            add_tensor(std::move(tensor));
+        }
+        // What a writer says of its file ("format": "pt"): once is enough.
+        if (file_bytes() == 0) {
+            for (auto& [key, value] : header.metadata)
+                add_metadata("__metadata__." + key, MetaValue{std::move(value)});
+        }
+    }
 };
 
 Metadata read_json_file(const fs::path& path) {
@@ -222,7 +195,7 @@ std::unique_ptr<WeightFile> open_safetensors_folder(const std::string& folder) {
 std::unique_ptr<WeightFile> parse_safetensors(std::span<const std::byte> bytes,
                                               const std::string& name) {
     auto result = std::make_unique<SafetensorsFile>(name, Metadata{});
-    result->add(bytes, name, "");
+    result->add_unkept(bytes, name);
     return result;
 }
 

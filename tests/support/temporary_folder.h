@@ -57,13 +57,24 @@ inline std::string content_of(const std::string& file) {
     return {std::istreambuf_iterator<char>(in), {}};
 }
 
-// True when the bytes of these ids follow each other in a file of the folder.
-inline bool holds_phrase(const TemporaryFolder& folder, std::span<const core::TokenId> phrase) {
+inline std::vector<std::string> contents_of(const TemporaryFolder& folder) {
+    std::vector<std::string> contents;
+    for (const std::string& file : folder.files())
+        contents.push_back(content_of(file));
+    return contents;
+}
+
+// True when the bytes of these ids follow each other in one of the files.
+inline bool holds_phrase(const std::vector<std::string>& contents,
+                         std::span<const core::TokenId> phrase) {
     const auto bytes = std::as_bytes(phrase);
     const std::string_view wanted(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    return std::ranges::any_of(folder.files(), [&](const std::string& file) {
-        return content_of(file).find(wanted) != std::string::npos;
+    return std::ranges::any_of(contents, [&](const std::string& content) {
+        return content.find(wanted) != std::string::npos;
     });
+}
+inline bool holds_phrase(const TemporaryFolder& folder, std::span<const core::TokenId> phrase) {
+    return holds_phrase(contents_of(folder), phrase);
 }
 
 }  // namespace support

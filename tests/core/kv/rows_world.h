@@ -19,6 +19,7 @@ namespace core {
 
 using Tokens = std::vector<TokenId>;
 
+using support::contents_of;
 using support::holds_phrase;
 using support::TemporaryFolder;
 
