@@ -58,41 +58,12 @@ DType type_named(const std::string& name) {
                 "use one of f32, f16, bf16, q8_0, q6_k, q5_k, q4_k, q4_0, i8c");
 }
 
-// What a GGUF file says of a vocabulary that lay beside the weights.
-core::Metadata vocabulary_metadata(const core::Vocabulary& vocabulary) {
-    core::Metadata metadata;
-    const auto set = [&](const char* key, auto value) {
-        metadata.emplace_back(std::string("tokenizer.ggml.") + key,
-                              core::MetaValue{std::move(value)});
-    };
-    const auto set_array = [&](const char* key, const auto& values, auto convert) {
-        core::MetaArray array(values.size());
-        for (size_t i = 0; i < values.size(); ++i)
-            array[i].value = convert(values[i]);
-        set(key, std::make_shared<const core::MetaArray>(std::move(array)));
-    };
-    set("model", std::string("llama"));
-    set_array("tokens", vocabulary.pieces, [](const std::string& piece) { return piece; });
-    set_array("scores", vocabulary.scores, [](float score) { return double{score}; });
-    set_array("token_type", vocabulary.kinds,
-              [](core::PieceKind kind) { return static_cast<int64_t>(kind) + 1; });
-    const auto set_id = [&](const char* key, std::optional<core::TokenId> id) {
-        if (id) set(key, static_cast<uint64_t>(*id));
-    };
-    set_id("bos_token_id", vocabulary.bos);
-    set_id("eos_token_id", vocabulary.eos);
-    set_id("padding_token_id", vocabulary.pad);
-    set("add_bos_token", vocabulary.add_bos);
-    set("add_space_prefix", vocabulary.dummy_prefix);
-    return metadata;
-}
-
 // A model without a vocabulary is worth converting too: it can be evaluated.
 core::Metadata find_vocabulary_metadata(const core::WeightFile& file, std::ostream& out) {
     if (file.find_meta("tokenizer.ggml.model") != nullptr) return {};
     try {
         if (const auto vocabulary = core::find_vocabulary(file))
-            return vocabulary_metadata(*vocabulary);
+            return core::gguf_vocabulary(*vocabulary, file.path());
         out << "without a vocabulary: none lies beside the weights\n";
     } catch (const Error& error) {
         out << "without a vocabulary: " << core::sanitize(error.problem()) << '\n';

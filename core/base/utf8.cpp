@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <iterator>
+#include <memory>
 
 #include <utf8proc.h>
 
@@ -182,6 +184,19 @@ bool is_utf8(std::string_view bytes) {
         bytes.remove_prefix(point.length);
     }
     return true;
+}
+
+std::string composed_utf8(std::string_view text) {
+    const auto is_ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
+    if (std::ranges::all_of(text, is_ascii)) return std::string(text);
+    utf8proc_uint8_t* composed = nullptr;
+    const utf8proc_ssize_t length =
+        utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
+                     static_cast<utf8proc_ssize_t>(text.size()), &composed,
+                     static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+    if (length < 0) return std::string(text);
+    const std::unique_ptr<utf8proc_uint8_t, void (*)(void*)> owner(composed, std::free);
+    return {reinterpret_cast<const char*>(composed), static_cast<size_t>(length)};
 }
 
 size_t whole_utf8(std::string_view bytes) {

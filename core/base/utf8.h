@@ -30,6 +30,9 @@ void append_utf8(std::string& out, char32_t code_point);
 
 bool is_utf8(std::string_view bytes);
 
+// The text in normalization form C. What is not UTF-8 stays as it is.
+std::string composed_utf8(std::string_view text);
+
 // Bytes at the front that hold only whole code points: less than size() only when the text ends
 // inside a sequence that more bytes could complete.
 size_t whole_utf8(std::string_view bytes);

@@ -9,43 +9,143 @@
 
 namespace core {
 
-// A format as data: each message is its role's words, its text, the end piece and the gap.
+namespace {
+
+// What stands around a text.
+struct Words {
+    std::string_view open = {};
+    std::string_view close = {};
+};
+
+constexpr Words kMlSystem{"<|im_start|>system\n", "<|im_end|>\n"};
+constexpr Words kMlUser{"<|im_start|>user\n", "<|im_end|>\n"};
+constexpr Words kMlAssistant{"<|im_start|>assistant\n", "<|im_end|>\n"};
+constexpr std::array<std::string_view, 3> kMlEnds{"<|im_end|>", "<|endoftext|>"};
+
+constexpr Words kLlama3User{"<|start_header_id|>user<|end_header_id|>\n\n", "<|eot_id|>"};
+constexpr Words kLlama3Assistant{"<|start_header_id|>assistant<|end_header_id|>\n\n", "<|eot_id|>"};
+constexpr std::array<std::string_view, 3> kLlama3Ends{"<|eot_id|>", "<|end_of_text|>",
+                                                      "<|eom_id|>"};
+
+constexpr std::array<std::string_view, 4> kMistralPieces{"[INST]", "[/INST]", "</s>", "<s>"};
+
+}  // namespace
+
+// A format as data: a message is its role's opening words, its text and its role's closing words.
 struct ChatFormat::Style {
     std::string_view name;
-    std::string_view system;
-    std::string_view user;
-    std::string_view assistant;  // also the generation prompt; one space separates the answer
-    std::string_view end_piece;  // may be empty
-    std::string_view gap;
-    std::array<std::string_view, 2> stops;
-    std::array<std::string_view, 2> stop_pieces;
+    Words system = {};
+    Words user = {};
+    Words assistant = {};  // the opening words are also the generation prompt
+    // Before what is said to the model, once until it answers.
+    std::string_view turn = {};
+    // Special pieces that are spelled otherwise than <|...|>.
+    std::array<std::string_view, 4> pieces = {};
+    std::string_view default_system = {};
+    bool always_system = false;     // a system message also where nobody wrote one
+    bool trim = false;              // no blanks around what people say
+    bool trim_answers = false;      // nor around answers
+    bool space = false;             // an answer begins with one space that is no content
+    bool forget_reasoning = false;  // what answers of the past have before </think> is left out
+    std::array<std::string_view, 2> stops = {};
+    std::array<std::string_view, 3> stop_pieces = {};
 };
 
 // Grok-1 is a base model without a format of its own: a transcript is what it continues best, and
 // what it must be stopped at is the next speaker. Grok-2: SGLang's conversation and llama.cpp's
-// template agree (specs: grok2, section 7).
+// template agree. The others: the templates of their models (specs: chat_templates); the date of
+// Llama 3.1 is the one that its template has when it is given none.
 const ChatFormat::Style ChatFormat::kStyles[] = {
     {.name = "grok-1",
-     .system = "",
-     .user = "Human: ",
-     .assistant = "Assistant:",
-     .end_piece = "",
-     .gap = "\n\n",
-     .stops = {"\n\nHuman:", "\nHuman:"},
-     .stop_pieces = {}},
+     .system = {"", "\n\n"},
+     .user = {"Human: ", "\n\n"},
+     .assistant = {"Assistant:", "\n\n"},
+     .trim = true,
+     .space = true,
+     .stops = {"\n\nHuman:", "\nHuman:"}},
     {.name = "grok-2",
-     .system = "System: ",
-     .user = "Human: ",
-     .assistant = "Assistant:",
-     .end_piece = "<|separator|>",
-     .gap = "\n\n",
-     .stops = {},
+     .system = {"System: ", "<|separator|>\n\n"},
+     .user = {"Human: ", "<|separator|>\n\n"},
+     .assistant = {"Assistant:", "<|separator|>\n\n"},
+     .trim = true,
+     .space = true,
      .stop_pieces = {"<|separator|>", "<|eos|>"}},
+    {.name = "chatml",
+     .system = kMlSystem,
+     .user = kMlUser,
+     .assistant = kMlAssistant,
+     .stop_pieces = kMlEnds},
+    {.name = "qwen2",
+     .system = kMlSystem,
+     .user = kMlUser,
+     .assistant = kMlAssistant,
+     .default_system = "You are a helpful assistant.",
+     .always_system = true,
+     .stop_pieces = kMlEnds},
+    {.name = "qwen2.5",
+     .system = kMlSystem,
+     .user = kMlUser,
+     .assistant = kMlAssistant,
+     .default_system = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.",
+     .always_system = true,
+     .stop_pieces = kMlEnds},
+    {.name = "qwen3",
+     .system = kMlSystem,
+     .user = kMlUser,
+     .assistant = kMlAssistant,
+     .forget_reasoning = true,
+     .stop_pieces = kMlEnds},
+    {.name = "llama-2",
+     .system = {"<<SYS>>\n", "\n<</SYS>>\n\n"},
+     .user = {"", " [/INST]"},
+     .assistant = {"", " </s><s>"},
+     .turn = "[INST] ",
+     .pieces = kMistralPieces,
+     .trim = true,
+     .trim_answers = true,
+     .space = true,
+     .stop_pieces = {"</s>"}},
+    {.name = "llama-3",
+     .system = {"<|start_header_id|>system<|end_header_id|>\n\n", "<|eot_id|>"},
+     .user = kLlama3User,
+     .assistant = kLlama3Assistant,
+     .trim = true,
+     .trim_answers = true,
+     .stop_pieces = kLlama3Ends},
+    {.name = "llama-3.1",
+     .system = {"<|start_header_id|>system<|end_header_id|>\n\n"
+                "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n",
+                "<|eot_id|>"},
+     .user = kLlama3User,
+     .assistant = kLlama3Assistant,
+     .always_system = true,
+     .trim = true,
+     .trim_answers = true,
+     .stop_pieces = kLlama3Ends},
+    {.name = "mistral-v1",
+     .system = {"", "\n\n"},
+     .user = {"", " [/INST]"},
+     .assistant = {"", "</s>"},
+     .turn = " [INST] ",
+     .pieces = kMistralPieces,
+     .space = true,
+     .stop_pieces = {"</s>"}},
+    {.name = "mistral-v3",
+     .system = {"", "\n\n"},
+     .user = {"", "[/INST]"},
+     .assistant = {"", "</s>"},
+     .turn = "[INST] ",
+     .pieces = kMistralPieces,
+     .trim_answers = true,
+     .space = true,
+     .stop_pieces = {"</s>"}},
 };
 
 namespace {
 
-constexpr std::array<std::string_view, 2> kNames{"grok-1", "grok-2"};
+constexpr std::array<std::string_view, 11> kNames{"grok-1",    "grok-2",     "chatml",    "qwen2",
+                                                  "qwen2.5",   "qwen3",      "llama-2",   "llama-3",
+                                                  "llama-3.1", "mistral-v1", "mistral-v3"};
 
 // As the templates' trim for ASCII.
 std::string_view trim(std::string_view text) {
@@ -85,15 +185,15 @@ void drop_silent_end(const Tokenizer& tokenizer, std::vector<TokenId>& ids) {
 }
 
 Answer split_answer(const Tokenizer& tokenizer, const chat::Message& message,
-                    const std::vector<std::string>& stops) {
+                    const std::vector<std::string>& stops, bool space) {
     std::string text = message.text;
-    if (text.empty()) text = decode(tokenizer, message.tokens, stops, true);
+    if (text.empty()) text = decode(tokenizer, message.tokens, stops, space);
 
     std::vector<TokenId> ids = message.tokens;
     drop_silent_end(tokenizer, ids);
     const std::string whole = decode(tokenizer, ids, {}, false);
     // The client does not see the space that the model put after "Assistant:".
-    if (whole.starts_with(' ')) text.insert(0, 1, ' ');
+    if (space && whole.starts_with(' ')) text.insert(0, 1, ' ');
     if (whole == text) return {.ids = std::move(ids), .rest = {}};
 
     std::string_view rest = text;
@@ -117,15 +217,37 @@ std::vector<std::string> strings(std::span<const std::string_view> views) {
     return out;
 }
 
-void add_answer(const Tokenizer& tokenizer, const chat::Message& message,
-                const std::vector<std::string>& stops, std::vector<TextSpan>& spans) {
-    Answer answer{.ids = {}, .rest = message.text};
-    if (!message.tokens.empty()) answer = split_answer(tokenizer, message, stops);
-    if (answer.ids.empty())
-        add_text(spans, " ");
-    else
-        spans.push_back({.text = {}, .specials = false, .tokens = std::move(answer.ids)});
-    add_text(spans, answer.rest);
+// Words of a format: their special pieces become ids, the rest is text.
+void add_words(const Tokenizer& tokenizer, std::span<const std::string_view> pieces,
+               std::string_view words, std::vector<TextSpan>& spans) {
+    while (!words.empty()) {
+        size_t at = words.size();
+        std::optional<TokenId> id;
+        std::string_view found;
+        for (const std::string_view piece : pieces) {
+            const size_t place = piece.empty() ? std::string_view::npos : words.find(piece);
+            if (place >= at) continue;
+            if (const auto known = special_piece(tokenizer, piece)) {
+                at = place;
+                id = known;
+                found = piece;
+            }
+        }
+        add_text(spans, words.substr(0, at), true);
+        if (id) spans.push_back({.text = {}, .specials = false, .tokens = {*id}});
+        words.remove_prefix(at + found.size());
+    }
+}
+
+// An answer of the past as a model that reasons gets it back.
+std::string without_reasoning(std::string_view text) {
+    constexpr std::string_view kEnd = "</think>";
+    const size_t end = text.rfind(kEnd);
+    if (end != std::string_view::npos) {
+        text.remove_prefix(end + kEnd.size());
+        text.remove_prefix(std::min(text.find_first_not_of('\n'), text.size()));
+    }
+    return std::string(text);
 }
 
 }  // namespace
@@ -140,13 +262,31 @@ ChatFormat ChatFormat::named(std::string_view name) {
                 "use one of " + known);
 }
 
+// llama.cpp's way: by what only one template has (specs: chat_templates, section 3).
 ChatFormat ChatFormat::detect(const WeightFile& file, const Tokenizer& tokenizer) {
     const std::string source = file.meta_string("tokenizer.chat_template").value_or("");
     const auto has = [&](std::string_view text) { return source.find(text) != std::string::npos; };
+    if (has("<|im_start|>")) {
+        if (has("</think>")) return named("qwen3");
+        if (has("You are Qwen, created by Alibaba Cloud.")) return named("qwen2.5");
+        return named(has("You are a helpful assistant") ? "qwen2" : "chatml");
+    }
+    if (has("[INST]")) {
+        if (has("<<SYS>>")) return named("llama-2");
+        return named(has("[AVAILABLE_TOOLS]") && !has(" [INST]") ? "mistral-v3" : "mistral-v1");
+    }
+    if (has("<|start_header_id|>"))
+        return named(has("Cutting Knowledge Date") ? "llama-3.1" : "llama-3");
     if (has("Assistant:") && has("<|separator|>")) return named("grok-2");
-    // Grok-1 has the piece too, but as an ordinary one (user-defined) that it does not answer with.
-    const auto separator = tokenizer.find_piece("<|separator|>");
-    if (separator && tokenizer.kind(*separator) == PieceKind::control) return named("grok-2");
+    // Without a template the vocabulary tells. Grok-1 has the separator too, but as an ordinary
+    // piece (user-defined) that it does not answer with.
+    const auto has_control = [&](std::string_view piece) {
+        const auto id = tokenizer.find_piece(piece);
+        return id && tokenizer.kind(*id) == PieceKind::control;
+    };
+    if (has_control("<|im_start|>")) return named("chatml");
+    if (has_control("<|start_header_id|>")) return named("llama-3");
+    if (has_control("<|separator|>")) return named("grok-2");
     return named("grok-1");
 }
 
@@ -154,28 +294,56 @@ std::string_view ChatFormat::name() const {
     return style_->name;
 }
 
-// What a message begins with and what it says, without its end.
-void ChatFormat::open_message(const Tokenizer& tokenizer, const chat::Message& message,
-                              std::vector<TextSpan>& spans) const {
-    switch (message.role) {
-        case chat::Role::system:
-            add_text(spans, style_->system);
-            add_text(spans, trim(message.text));
-            break;
-        case chat::Role::user:
-            add_text(spans, style_->user);
-            add_text(spans, trim(message.text));
-            break;
-        case chat::Role::assistant:
-            add_text(spans, style_->assistant);
-            add_answer(tokenizer, message, strings(style_->stops), spans);
-            break;
-    }
+void ChatFormat::add_words(const Writing& writing, std::string_view words) const {
+    core::add_words(writing.tokenizer, style_->pieces, words, writing.spans);
 }
 
-void ChatFormat::close_message(std::vector<TextSpan>& spans) const {
-    add_text(spans, style_->end_piece, true);
-    add_text(spans, style_->gap);
+void ChatFormat::add_answer(const Writing& writing, const chat::Message& message, bool past) const {
+    Answer answer{.ids = {}, .rest = message.text};
+    if (!message.tokens.empty())
+        answer = split_answer(writing.tokenizer, message, strings(style_->stops), style_->space);
+    if (past && style_->forget_reasoning) {
+        const std::string whole = decode(writing.tokenizer, answer.ids, {}, false) + answer.rest;
+        if (whole.find("</think>") != std::string::npos)
+            answer = {.ids = {}, .rest = without_reasoning(whole)};
+    }
+    if (past && style_->trim_answers && answer.ids.empty())
+        answer.rest = std::string(trim(answer.rest));
+    if (!answer.ids.empty())
+        writing.spans.push_back({.text = {}, .specials = false, .tokens = std::move(answer.ids)});
+    else if (style_->space)
+        add_text(writing.spans, " ");
+    add_text(writing.spans, answer.rest);
+}
+
+// What begins before a message: the turn, and a system message that nobody wrote.
+void ChatFormat::begin_message(const Writing& writing, std::optional<chat::Role> before,
+                               chat::Role role) const {
+    if (!before && role != chat::Role::system && style_->always_system) {
+        add_words(writing, style_->system.open);
+        add_text(writing.spans, style_->default_system);
+        add_words(writing, style_->system.close);
+    }
+    const bool answers = role == chat::Role::assistant;
+    if (answers || (before && before != chat::Role::assistant)) return;
+    // A dummy prefix is the space already.
+    const bool spaced = !before && writing.tokenizer.dummy_prefix();
+    add_words(writing, style_->turn.substr(spaced && style_->turn.starts_with(' ') ? 1 : 0));
+}
+
+void ChatFormat::add_message(const Writing& writing, std::optional<chat::Role> before,
+                             const chat::Message& message, bool partial) const {
+    begin_message(writing, before, message.role);
+    if (message.role == chat::Role::assistant) {
+        add_words(writing, style_->assistant.open);
+        add_answer(writing, message, !partial);
+        if (!partial) add_words(writing, style_->assistant.close);
+        return;
+    }
+    const Words& words = message.role == chat::Role::system ? style_->system : style_->user;
+    add_words(writing, words.open);
+    add_text(writing.spans, style_->trim ? trim(message.text) : message.text);
+    add_words(writing, words.close);
 }
 
 RenderedChat ChatFormat::render(const Tokenizer& tokenizer,
@@ -183,20 +351,22 @@ RenderedChat ChatFormat::render(const Tokenizer& tokenizer,
     RenderedChat chat{.spans = {},
                       .stops = strings(style_->stops),
                       .stop_pieces = strings(style_->stop_pieces),
-                      .strip_space = true};
+                      .strip_space = style_->space};
     // An answer that has not begun is the same as none.
     if (!messages.empty() && messages.back().role == chat::Role::assistant &&
         messages.back().text.empty() && messages.back().tokens.empty())
         messages = messages.first(messages.size() - 1);
+    const Writing writing{tokenizer, chat.spans};
+    std::optional<chat::Role> before;
     for (const chat::Message& message : messages) {
-        open_message(tokenizer, message, chat.spans);
-        if (&message == &messages.back() && message.role == chat::Role::assistant) {
-            chat.strip_space = false;
-            return chat;
-        }
-        close_message(chat.spans);
+        const bool partial = &message == &messages.back() && message.role == chat::Role::assistant;
+        add_message(writing, before, message, partial);
+        before = message.role;
+        if (!partial) continue;
+        chat.strip_space = false;
+        return chat;
     }
-    add_text(chat.spans, style_->assistant);
+    add_words(writing, style_->assistant.open);
     return chat;
 }
 
@@ -226,13 +396,14 @@ std::vector<uint32_t> ChatFormat::count(const Tokenizer& tokenizer,
                                         std::span<const chat::Message> messages) const {
     std::vector<uint32_t> counts;
     counts.reserve(messages.size());
+    std::optional<chat::Role> before;
     for (const chat::Message& message : messages) {
         // Any id in front says that this is not where the text begins: no dummy prefix.
         std::vector<TextSpan> spans;
         const bool first = counts.empty();
         if (!first) spans.push_back({.text = {}, .specials = false, .tokens = {0}});
-        open_message(tokenizer, message, spans);
-        close_message(spans);
+        add_message({tokenizer, spans}, before, message, false);
+        before = message.role;
         counts.push_back(static_cast<uint32_t>(tokenizer.encode(spans).size() - (first ? 0 : 1)));
     }
     return counts;

@@ -1,7 +1,8 @@
-// Conversations as text of a model family: the built-in formats of Grok-1 and Grok-2.
-// (Jinja templates join later behind the same function; see docs/architecture.md.)
+// Conversations as text of a model family: the built-in formats of Grok, Qwen (ChatML), Llama and
+// Mistral. A template of the file decides between them and is not run.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,8 +30,8 @@ struct Prompt {
 
 class ChatFormat {
   public:
-    // "grok-1" (transcript of ours, `Human: ...\n\nAssistant:`) or "grok-2". Error(usage)
-    // otherwise.
+    // One of chat_format_names(); "grok-1" is a transcript of ours, `Human: ...\n\nAssistant:`.
+    // Error(usage) otherwise.
     static ChatFormat named(std::string_view name);
     // What the file's template or vocabulary says, else "grok-1". A choice of the user goes through
     // named() instead.
@@ -59,9 +60,18 @@ class ChatFormat {
   private:
     struct Style;
     static const Style kStyles[];
-    void open_message(const Tokenizer& tokenizer, const chat::Message& message,
-                      std::vector<TextSpan>& spans) const;
-    void close_message(std::vector<TextSpan>& spans) const;
+    // Where a conversation is written to.
+    struct Writing {
+        const Tokenizer& tokenizer;
+        std::vector<TextSpan>& spans;
+    };
+
+    void add_words(const Writing& writing, std::string_view words) const;
+    void add_answer(const Writing& writing, const chat::Message& message, bool past) const;
+    void begin_message(const Writing& writing, std::optional<chat::Role> before,
+                       chat::Role role) const;
+    void add_message(const Writing& writing, std::optional<chat::Role> before,
+                     const chat::Message& message, bool partial) const;
 
     explicit ChatFormat(const Style& style) : style_(&style) {}
     const Style* style_;

@@ -1,7 +1,7 @@
 // A tokenizer over a checked SentencePiece BPE vocabulary. Its source is the only file that uses
-// the SentencePiece library, which does the merges and the fallback to bytes; the dummy prefix and
-// the splitting at special and user-defined pieces are done here, because the library knows neither
-// where a text comes from nor that a conversation is one text.
+// the SentencePiece library, which does the merges and the fallback to bytes; the rest is
+// piece_tokenizer.h's, because the library knows neither where a text comes from nor that a
+// conversation is one text.
 #pragma once
 
 #include <memory>

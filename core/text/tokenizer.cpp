@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/base/mapped_file.h"
+#include "core/text/bpe.h"
 #include "core/text/sentencepiece.h"
 #include "core/text/vocabulary.h"
 
@@ -20,6 +21,11 @@ bool is_weight_file(const std::string& path) {
            std::memcmp(bytes.data(), kGgufMagic.data(), kGgufMagic.size()) == 0;
 }
 
+std::unique_ptr<Tokenizer> make_tokenizer(Vocabulary vocabulary, const std::string& object) {
+    const auto make = vocabulary.byte_level ? make_byte_level_bpe : make_sentencepiece;
+    return make(std::move(vocabulary), object);
+}
+
 }  // namespace
 
 std::vector<TokenId> Tokenizer::encode(std::string_view text, bool specials) const {
@@ -30,7 +36,7 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, bool specials) con
 std::unique_ptr<Tokenizer> load_tokenizer(const WeightFile& file) {
     std::optional<Vocabulary> vocabulary = find_vocabulary(file);
     if (!vocabulary) return nullptr;
-    return make_sentencepiece(std::move(*vocabulary), file.path());
+    return make_tokenizer(std::move(*vocabulary), file.path());
 }
 
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
@@ -39,7 +45,7 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
         if (!tokenizer) throw Error(ErrorKind::model_unusable, path, "has no tokenizer");
         return tokenizer;
     }
-    return make_sentencepiece(read_sentencepiece_file(path), path);
+    return make_tokenizer(read_vocabulary_file(path), path);
 }
 
 }  // namespace core

@@ -60,11 +60,11 @@ class Tokenizer {
 };
 
 // From a GGUF's tokenizer.ggml.* arrays, or from what lies beside the weights of a checkpoint
-// (tokenizer.model); null when there is no tokenizer. Throws Error(model_unusable) for a kind that
-// is not supported.
+// (tokenizer.model, tokenizer.json, tokenizer.tok.json); null when there is no tokenizer. Throws
+// Error(model_unusable) for a kind that is not supported.
 std::unique_ptr<Tokenizer> load_tokenizer(const WeightFile& file);
-// From a model (a GGUF of a vocabulary only is enough, a folder) or a SentencePiece model file,
-// told apart by content.
+// From a model (a GGUF of a vocabulary only is enough, a folder) or a vocabulary file (a
+// SentencePiece model, a tokenizer.json), told apart by content.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path);
 
 }  // namespace core

@@ -7,6 +7,7 @@
 
 #include "core/base/error.h"
 #include "core/base/utf8.h"
+#include "core/text/byte_level.h"
 
 namespace core {
 namespace {
@@ -41,6 +42,26 @@ void check_piece(const Vocabulary& vocabulary, size_t id, const std::string& obj
                          "\", expected the form <0x0A>");
 }
 
+// Every text can be written, and merging never leaves the vocabulary.
+void check_byte_level(const Vocabulary& vocabulary, const std::string& object) {
+    std::unordered_set<std::string_view> normal;
+    normal.reserve(vocabulary.pieces.size());
+    for (size_t id = 0; id < vocabulary.pieces.size(); ++id) {
+        if (vocabulary.kinds[id] == PieceKind::normal) normal.insert(vocabulary.pieces[id]);
+    }
+    for (unsigned byte = 0; byte < 256; ++byte)
+        if (!normal.contains(spelled_byte(static_cast<uint8_t>(byte))))
+            fail(object, "the vocabulary has no piece for the byte " + std::to_string(byte),
+                 "some text could not be written with it");
+    for (const auto& [left, right] : vocabulary.byte_level->merges) {
+        const std::string result = vocabulary.pieces[static_cast<size_t>(left)] +
+                                   vocabulary.pieces[static_cast<size_t>(right)];
+        if (!normal.contains(result))
+            fail(object, "a merge makes \"" + sanitize(std::string_view(result).substr(0, 64)) +
+                             "\", which is no piece");
+    }
+}
+
 void check_bytes_and_unknown(const Vocabulary& vocabulary, const std::string& object) {
     size_t bytes = 0;
     bool unknown = false;
@@ -63,48 +84,34 @@ void check_id(const Vocabulary& vocabulary, std::optional<TokenId> id, std::stri
                          " pieces");
 }
 
-// An id that the file names, or the default where the vocabulary has a piece without text there.
-std::optional<TokenId> special_id(const WeightFile& file, const Vocabulary& vocabulary,
-                                  const std::string& key, std::optional<size_t> fallback) {
-    if (const auto id = file.meta_uint(key)) {
-        // llama.cpp writes 2^32 - 1 for "none".
-        if (*id == UINT32_MAX) return std::nullopt;
-        if (*id >= vocabulary.pieces.size())
-            fail(file.path(), key + " is " + std::to_string(*id) + ", the vocabulary has " +
-                                  std::to_string(vocabulary.pieces.size()) + " pieces");
-        return static_cast<TokenId>(*id);
-    }
-    if (fallback && *fallback < vocabulary.pieces.size() &&
-        vocabulary.kinds[*fallback] == PieceKind::control)
-        return static_cast<TokenId>(*fallback);
-    return std::nullopt;
-}
-
-std::vector<PieceKind> read_kinds(const WeightFile& file, std::span<const std::string> pieces) {
-    std::vector<PieceKind> kinds(pieces.size(), PieceKind::normal);
-    const auto types = file.meta_ints("tokenizer.ggml.token_type");
-    if (!types) {
-        // Old converters wrote no types; byte pieces are the ones that cannot be missed.
-        for (size_t id = 0; id < pieces.size(); ++id)
-            if (byte_of_piece(pieces[id])) kinds[id] = PieceKind::byte;
-        return kinds;
-    }
-    if (types->size() != pieces.size())
-        fail(file.path(), "tokenizer.ggml.token_type has " + std::to_string(types->size()) +
-                              " entries, expected " + std::to_string(pieces.size()));
-    constexpr std::array kKinds{PieceKind::normal,       PieceKind::unknown, PieceKind::control,
-                                PieceKind::user_defined, PieceKind::unused,  PieceKind::byte};
-    for (size_t id = 0; id < pieces.size(); ++id) {
-        const int64_t type = (*types)[id];
-        if (type < 1 || type > static_cast<int64_t>(kKinds.size()))
-            fail(file.path(),
-                 piece_name(id) + " has the type " + std::to_string(type) + ", expected 1 to 6");
-        kinds[id] = kKinds[static_cast<size_t>(type - 1)];
-    }
-    return kinds;
-}
-
 }  // namespace
+
+MergeReader::MergeReader(std::span<const std::string> pieces, std::string object)
+    : object_(std::move(object)) {
+    ids_.reserve(pieces.size());
+    for (size_t id = 0; id < pieces.size(); ++id)
+        ids_.emplace(pieces[id], static_cast<TokenId>(id));
+}
+
+std::array<TokenId, 2> MergeReader::read(std::string_view merge) const {
+    // A piece may begin with a space of its own.
+    const size_t space = merge.find(' ', 1);
+    if (space == std::string_view::npos)
+        fail(object_, "the merge \"" + sanitize(merge.substr(0, 64)) + "\" has no two parts");
+    return read(merge.substr(0, space), merge.substr(space + 1));
+}
+
+std::array<TokenId, 2> MergeReader::read(std::string_view left, std::string_view right) const {
+    return {id_of(left), id_of(right)};
+}
+
+TokenId MergeReader::id_of(std::string_view part) const {
+    const auto found = ids_.find(part);
+    if (found == ids_.end())
+        fail(object_,
+             "a merge has the part \"" + sanitize(part.substr(0, 64)) + "\", which is no piece");
+    return found->second;
+}
 
 std::optional<uint8_t> byte_of_piece(std::string_view piece) {
     if (piece.size() != 6 || piece.substr(0, 3) != "<0x" || piece[5] != '>') return std::nullopt;
@@ -140,39 +147,38 @@ void check_vocabulary(const Vocabulary& vocabulary, const std::string& object) {
                              sanitize(std::string_view(vocabulary.pieces[id]).substr(0, 64)) +
                              "\" is in the vocabulary twice");
     }
-    check_bytes_and_unknown(vocabulary, object);
+    if (vocabulary.byte_level)
+        check_byte_level(vocabulary, object);
+    else
+        check_bytes_and_unknown(vocabulary, object);
     check_id(vocabulary, vocabulary.bos, "bos", object);
     check_id(vocabulary, vocabulary.eos, "eos", object);
     check_id(vocabulary, vocabulary.pad, "padding", object);
 }
 
-Vocabulary read_gguf_vocabulary(const WeightFile& file) {
-    auto pieces = file.meta_strings("tokenizer.ggml.tokens");
-    auto scores = file.meta_floats("tokenizer.ggml.scores");
-    if (!pieces) fail(file.path(), "tokenizer.ggml.tokens is missing");
-    if (!scores) fail(file.path(), "tokenizer.ggml.scores is missing");
-
-    Vocabulary vocabulary;
-    vocabulary.pieces = std::move(*pieces);
-    vocabulary.scores = std::move(*scores);
-    vocabulary.kinds = read_kinds(file, vocabulary.pieces);
-
-    const std::string prefix = "tokenizer.ggml.";
-    vocabulary.bos = special_id(file, vocabulary, prefix + "bos_token_id", 1);
-    vocabulary.eos = special_id(file, vocabulary, prefix + "eos_token_id", 2);
-    vocabulary.pad = special_id(file, vocabulary, prefix + "padding_token_id", std::nullopt);
-    for (const char* name : {"eot_token_id", "eom_token_id"})
-        if (const auto id = special_id(file, vocabulary, prefix + name, std::nullopt))
-            vocabulary.turn_ends.push_back(*id);
-
-    // The default of this tokenizer kind is to prepend BOS, but Grok-1's reference runner does not.
-    const bool grok = file.meta_string("general.architecture").value_or("") == "grok";
-    vocabulary.add_bos = file.meta_bool(prefix + "add_bos_token").value_or(!grok);
-    vocabulary.dummy_prefix = file.meta_bool(prefix + "add_space_prefix").value_or(true);
-    if (file.meta_bool(prefix + "remove_extra_whitespaces").value_or(false))
-        fail(file.path(), "its tokenizer removes repeated spaces, which moxie does not support");
-    check_vocabulary(vocabulary, file.path());
-    return vocabulary;
+std::string bytes_of_piece(const Vocabulary& vocabulary, size_t id) {
+    const std::string& piece = vocabulary.pieces[id];
+    std::string bytes;
+    switch (vocabulary.kinds[id]) {
+        case PieceKind::control:
+        case PieceKind::unused: return {};
+        case PieceKind::unknown: append_utf8(bytes, kReplacementCharacter); return bytes;
+        case PieceKind::byte: return {static_cast<char>(byte_of_piece(piece).value_or(0))};
+        case PieceKind::normal:
+            // Some files forget to say that an added piece is none of the merges'.
+            if (vocabulary.byte_level) return bytes_of_spelled(piece).value_or(piece);
+            break;
+        case PieceKind::user_defined:
+            if (vocabulary.byte_level) return piece;
+            break;
+    }
+    std::string_view rest = piece;
+    for (size_t at = rest.find(kEscapedSpace); at != std::string_view::npos;
+         at = rest.find(kEscapedSpace)) {
+        bytes.append(rest.substr(0, at)).push_back(' ');
+        rest.remove_prefix(at + kEscapedSpace.size());
+    }
+    return bytes.append(rest);
 }
 
 }  // namespace core

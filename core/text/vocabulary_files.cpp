@@ -1,5 +1,6 @@
 // Where the vocabulary of a model lies, for each container that models come in.
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <utility>
@@ -8,6 +9,7 @@
 #include "core/base/mapped_file.h"
 #include "core/base/utf8.h"
 #include "core/formats/json_metadata.h"
+#include "core/text/byte_level.h"
 #include "core/text/vocabulary.h"
 
 namespace core {
@@ -15,20 +17,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The largest published SentencePiece models have 5 MB; what is larger is another file.
-constexpr size_t kMaxModelBytes = size_t{64} << 20;
+// The largest published vocabularies have 35 MB; what is larger is another file.
+constexpr size_t kMaxFileBytes = size_t{64} << 20;
 
-constexpr const char* kSentencePieceName = "tokenizer.model";
-
-// Tokenizers that are published without a SentencePiece model are byte-level BPE.
-constexpr std::array kByteLevelNames{"tokenizer.json", "tokenizer.tok.json", "vocab.json"};
-
-[[noreturn]] void refuse_byte_level(const std::string& object, const char* where) {
-    throw Error(
-        ErrorKind::model_unusable, object,
-        "its tokenizer is byte-level BPE (" + std::string(where) + "), which moxie cannot use yet",
-        "only SentencePiece BPE (llama) is supported");
-}
+// In this order: where a folder has several they are the same vocabulary, and reading
+// SentencePiece's own needs no guesses.
+constexpr std::array kFileNames{"tokenizer.model", "tokenizer.tok.json", "tokenizer.json"};
 
 // The folder of a checkpoint and the one above: Grok-1's tokenizer lies beside `ckpt-0`.
 std::array<fs::path, 2> folders_of(const std::string& path) {
@@ -39,41 +33,105 @@ std::array<fs::path, 2> folders_of(const std::string& path) {
     return {folder, folder.parent_path()};
 }
 
-// Whether a conversation begins with BOS is not in the model file but beside it.
-void read_settings(const fs::path& folder, Vocabulary& vocabulary) {
-    const fs::path path = folder / "tokenizer_config.json";
-    if (!fs::exists(path)) return;
+Metadata read_json_file(const fs::path& path) {
+    if (!fs::exists(path)) return {};
     const MappedFile file(path.string());
-    for (const auto& [key, value] : read_json_metadata(file.bytes(), path.string())) {
-        const auto* flag = std::get_if<bool>(&value.value);
-        if (key == "add_bos_token" && flag != nullptr)
-            vocabulary.add_bos = *flag && vocabulary.bos.has_value();
-    }
+    return read_json_metadata(file.bytes(), path.string());
 }
+
+// What else a folder says of its vocabulary: whether a conversation begins with BOS, and what ends
+// an answer.
+class FolderSettings {
+  public:
+    explicit FolderSettings(const fs::path& folder)
+        : tokenizer_(read_json_file(folder / "tokenizer_config.json")),
+          generation_(read_json_file(folder / "generation_config.json")) {}
+
+    void apply(Vocabulary& vocabulary) const {
+        set_named(vocabulary, "bos_token", vocabulary.bos);
+        set_named(vocabulary, "eos_token", vocabulary.eos);
+        set_named(vocabulary, "pad_token", vocabulary.pad);
+        const WordSplit* split =
+            vocabulary.byte_level ? word_split_of(*vocabulary.byte_level) : nullptr;
+        const bool usual = vocabulary.add_bos || (split != nullptr && split->add_bos);
+        const auto* flag = find<bool>(tokenizer_, "add_bos_token");
+        vocabulary.add_bos = (flag == nullptr ? usual : *flag) && vocabulary.bos.has_value();
+        add_end(vocabulary, find_value(generation_, "eos_token_id"));
+    }
+
+  private:
+    static const MetaValue* find_value(const Metadata& metadata, std::string_view key) {
+        const auto found = std::ranges::find(metadata, key, &Metadata::value_type::first);
+        return found == metadata.end() ? nullptr : &found->second;
+    }
+    template <class T>
+    static const T* find(const Metadata& metadata, std::string_view key) {
+        const MetaValue* value = find_value(metadata, key);
+        return value == nullptr ? nullptr : std::get_if<T>(&value->value);
+    }
+
+    // Either the piece itself or an object that has it as its content.
+    void set_named(const Vocabulary& vocabulary, const std::string& key,
+                   std::optional<TokenId>& id) const {
+        const auto* piece = find<std::string>(tokenizer_, key);
+        if (piece == nullptr) piece = find<std::string>(tokenizer_, key + ".content");
+        if (piece == nullptr) return;
+        const auto found = std::ranges::find(vocabulary.pieces, *piece);
+        if (found != vocabulary.pieces.end())
+            id = static_cast<TokenId>(found - vocabulary.pieces.begin());
+    }
+
+    // One id, or several.
+    static void add_end(Vocabulary& vocabulary, const MetaValue* value) {
+        if (value == nullptr) return;
+        if (const auto* id = std::get_if<uint64_t>(&value->value);
+            id != nullptr && *id < vocabulary.pieces.size())
+            vocabulary.turn_ends.push_back(static_cast<TokenId>(*id));
+        if (const auto* ids = std::get_if<std::shared_ptr<const MetaArray>>(&value->value))
+            for (const MetaValue& each : **ids)
+                if (std::holds_alternative<uint64_t>(each.value)) add_end(vocabulary, &each);
+    }
+
+    Metadata tokenizer_;
+    Metadata generation_;
+};
 
 std::optional<Vocabulary> find_beside(const std::string& path) {
     for (const fs::path& folder : folders_of(path)) {
-        const fs::path model = folder / kSentencePieceName;
-        if (!fs::exists(model)) continue;
-        Vocabulary vocabulary = read_sentencepiece_file(model.string());
-        read_settings(folder, vocabulary);
-        return vocabulary;
+        for (const char* name : kFileNames) {
+            if (!fs::exists(folder / name)) continue;
+            Vocabulary vocabulary = read_vocabulary_file((folder / name).string());
+            FolderSettings(folder).apply(vocabulary);
+            return vocabulary;
+        }
     }
-    const fs::path folder = folders_of(path).front();
-    for (const char* name : kByteLevelNames)
-        if (fs::exists(folder / name)) refuse_byte_level(path, name);
     return std::nullopt;
+}
+
+bool begins_with_brace(std::span<const std::byte> bytes) {
+    const auto first = std::ranges::find_if(
+        bytes, [](std::byte b) { return b != std::byte{' '} && b != std::byte{'\n'}; });
+    return first != bytes.end() && *first == std::byte{'{'};
+}
+
+bool contains(std::span<const std::byte> bytes, std::string_view text) {
+    return std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()).find(text) !=
+           std::string_view::npos;
 }
 
 }  // namespace
 
-Vocabulary read_sentencepiece_file(const std::string& path) {
+Vocabulary read_vocabulary_file(const std::string& path) {
     const MappedFile file(path);
-    if (file.bytes().empty()) throw Error(ErrorKind::model_unusable, path, "is empty");
-    if (file.bytes().size() > kMaxModelBytes)
-        throw Error(ErrorKind::model_unusable, path, "is neither a GGUF nor a SentencePiece model",
-                    "a SentencePiece model has at most 64 MiB");
-    Vocabulary vocabulary = read_sentencepiece_model(file.bytes(), path);
+    const auto bytes = file.bytes();
+    if (bytes.empty()) throw Error(ErrorKind::model_unusable, path, "is empty");
+    if (bytes.size() > kMaxFileBytes)
+        throw Error(ErrorKind::model_unusable, path, "is neither a GGUF nor a vocabulary",
+                    "a vocabulary has at most 64 MiB");
+    const auto read = !begins_with_brace(bytes)               ? read_sentencepiece_model
+                      : contains(bytes, "\"regular_tokens\"") ? read_tok_json
+                                                              : read_tokenizer_json;
+    Vocabulary vocabulary = read(bytes, path);
     if (file.damaged())
         throw Error(ErrorKind::model_unusable, path, "became shorter while it was read");
     return vocabulary;
@@ -86,12 +144,11 @@ std::optional<Vocabulary> find_vocabulary(const WeightFile& file) {
         return find_beside(file.path());
     }
     if (*model == "no_vocab" || *model == "none") return std::nullopt;
-    if (*model == "llama") return read_gguf_vocabulary(file);
-    if (*model == "gpt2") refuse_byte_level(file.path(), "gpt2");
+    if (*model == "llama" || *model == "gpt2") return read_gguf_vocabulary(file);
     throw Error(ErrorKind::model_unusable, file.path(),
                 "its tokenizer is of the unknown kind \"" +
                     sanitize(std::string_view(*model).substr(0, 64)) + "\"",
-                "only SentencePiece BPE (llama) is supported");
+                "known are SentencePiece BPE (llama) and byte-level BPE (gpt2)");
 }
 
 }  // namespace core

@@ -141,5 +141,12 @@ TEST(Sanitize, RandomBytesComeOutInertWholeAndInPieces) {
     }
 }
 
+TEST(Utf8, CharactersAreComposed) {
+    EXPECT_EQ(composed_utf8("plain"), "plain");
+    EXPECT_EQ(composed_utf8("e\u0301 \u1100\u1161"), "\u00E9 \uAC00");
+    EXPECT_EQ(composed_utf8("\u00E9"), "\u00E9");
+    EXPECT_EQ(composed_utf8("\xFF\u00E9"), "\xFF\u00E9");
+}
+
 }  // namespace
 }  // namespace core
