@@ -22,11 +22,19 @@ float inverse(float value) {
     return value != 0.0F ? 1.0F / value : 0.0F;
 }
 
-// To the nearest level; NaN and what is out of range go to an end.
+// To the nearest level, ties to even; NaN and what is out of range go to an end. Without branches
+// and calls: this is the innermost loop of converting a model.
+float nearest_float(float value, int low, int high) {
+    // Between 2^23 and 2^24 floats are the integers.
+    constexpr float kIntegers = 12582912.0F;
+    // std::max gives its first argument where the second is NaN.
+    const float within =
+        std::min(std::max(static_cast<float>(low), value), static_cast<float>(high));
+    return (within + kIntegers) - kIntegers;
+}
+
 int nearest(float value, int low, int high) {
-    if (!(value > static_cast<float>(low))) return low;
-    if (value >= static_cast<float>(high)) return high;
-    return static_cast<int>(std::lrintf(value));
+    return static_cast<int>(nearest_float(value, low, high));
 }
 
 // value = step * q - minimum, q in [0, most], minimum >= 0
@@ -35,36 +43,53 @@ struct Affine {
     float minimum = 0.0F;
 };
 
-// The best step and minimum, by least squares, for values rounded with 1 / step = `factor`; false
-// when all fall on one level. Larger values weigh more: they move a product more.
-bool refine(Values x, float low, float factor, int most, Affine& fit, double& error) {
-    double w1 = 0, wq = 0, wqq = 0, wx = 0, wqx = 0, wxx = 0;
-    double mean_square = 0;
-    for (const float value : x)
-        mean_square += double{value} * value;
-    const double floor = std::sqrt(mean_square / static_cast<double>(x.size()));
-    for (const float value : x) {
-        const double q = nearest((value - low) * factor, 0, most);
-        const double w = floor + std::fabs(value);
-        w1 += w;
-        wq += w * q;
-        wqq += w * q * q;
-        wx += w * value;
-        wqx += w * q * value;
-        wxx += w * value * value;
+// The values of a sub-block with what does not depend on the step that is tried. Larger values
+// weigh more: they move a product more.
+struct Weighted {
+    Values x;
+    std::array<double, kBlock> w{};
+    double w1 = 0, wx = 0, wxx = 0;
+
+    explicit Weighted(Values values) : x(values) {
+        double mean_square = 0;
+        for (const float value : x)
+            mean_square += double{value} * value;
+        const double floor = std::sqrt(mean_square / static_cast<double>(x.size()));
+        for (size_t i = 0; i < kBlock; ++i) {
+            w[i] = floor + std::fabs(x[i]);
+            w1 += w[i];
+            wx += w[i] * x[i];
+            wxx += w[i] * x[i] * x[i];
+        }
     }
-    const double determinant = w1 * wqq - wq * wq;
+};
+
+// The best step and minimum, by least squares, for values rounded with 1 / step = `factor`; false
+// when all fall on one level.
+bool refine(const Weighted& of, float low, float factor, int most, Affine& fit, double& error) {
+    std::array<float, kBlock> levels;
+    for (size_t i = 0; i < kBlock; ++i)
+        levels[i] = nearest_float((of.x[i] - low) * factor, 0, most);
+    double wq = 0, wqq = 0, wqx = 0;
+    for (size_t i = 0; i < kBlock; ++i) {
+        const double q = levels[i];
+        const double weighted = of.w[i] * q;
+        wq += weighted;
+        wqq += weighted * q;
+        wqx += weighted * of.x[i];
+    }
+    const double determinant = of.w1 * wqq - wq * wq;
     if (!(determinant > 0)) return false;
-    double step = (w1 * wqx - wq * wx) / determinant;
-    double minimum = -(wqq * wx - wq * wqx) / determinant;
+    double step = (of.w1 * wqx - wq * of.wx) / determinant;
+    double minimum = -(wqq * of.wx - wq * wqx) / determinant;
     if (minimum < 0) {
         minimum = 0;
         step = wqx / wqq;
     }
     fit = {static_cast<float>(step), static_cast<float>(minimum)};
     // Sum of w (step q - minimum - x)^2.
-    error = step * step * wqq + minimum * minimum * w1 + wxx - 2 * step * minimum * wq -
-            2 * step * wqx + 2 * minimum * wx;
+    error = step * step * wqq + minimum * minimum * of.w1 + of.wxx - 2 * step * minimum * wq -
+            2 * step * wqx + 2 * minimum * of.wx;
     return step > 0;
 }
 
@@ -73,12 +98,14 @@ Affine fit_affine(Values x, int most) {
     const float low = std::min(least, 0.0F);
     Affine best = {(largest - low) / static_cast<float>(most), -low};
     if (!(largest > low)) return {0.0F, -low};
+    const Weighted weighted(x);
     double best_error = HUGE_VAL;
     for (int trial = -kTrials; trial <= kTrials; ++trial) {
         const float levels = static_cast<float>(most) + kTrialStep * static_cast<float>(trial);
         Affine fit;
         double error = 0;
-        if (!refine(x, low, levels / (largest - low), most, fit, error) || error >= best_error)
+        if (!refine(weighted, low, levels / (largest - low), most, fit, error) ||
+            error >= best_error)
             continue;
         best = fit;
         best_error = error;
@@ -121,15 +148,17 @@ float fit_symmetric(Values x, int half) {
     if (extreme == 0.0F) return 0.0F;
     double best = -1;
     float step = 0.0F;
+    std::array<float, kFine> levels;
     for (int trial = -kTrials; trial <= kTrials; ++trial) {
         const float factor =
             -(static_cast<float>(half) + kTrialStep * static_cast<float>(trial)) / extreme;
+        for (size_t i = 0; i < kFine; ++i)
+            levels[i] = nearest_float(x[i] * factor, -half, half - 1);
         double wqx = 0, wqq = 0;
-        for (const float value : x) {
-            const double q = nearest(value * factor, -half, half - 1);
-            const double w = double{value} * value;
-            wqx += w * q * value;
-            wqq += w * q * q;
+        for (size_t i = 0; i < kFine; ++i) {
+            const double weighted = double{x[i]} * x[i] * levels[i];
+            wqx += weighted * x[i];
+            wqq += weighted * levels[i];
         }
         if (!(wqq > 0) || wqx * wqx / wqq <= best) continue;
         best = wqx * wqx / wqq;
