@@ -72,61 +72,26 @@ void put_q8_0(const BlockParts& parts, std::byte* to) {
     store(block, to);
 }
 
-void take_q4_0(const std::byte* from, BlockParts& parts) {
-    const auto block = load<BlockQ4>(from);
-    set_plain(parts, block.scale, 0);
+// Nibbles, where the block has them with a fifth bit and a minimum. The file adds its minimum; here
+// it is subtracted as in the K-quants.
+template <class Block>
+void take_nibbles(const std::byte* from, BlockParts& parts) {
+    const auto block = load<Block>(from);
+    uint16_t minimum = 0;
+    if constexpr (requires { block.minimum; }) minimum = block.minimum ^ kSign;
+    set_plain(parts, block.scale, minimum);
     split_nibbles(block.quants, parts.codes.data());
+    if constexpr (requires { block.high; }) split_fifth_bits(block.high, parts.codes.data());
 }
 
-void put_q4_0(const BlockParts& parts, std::byte* to) {
-    BlockQ4 block = {.scale = parts.scale, .quants = {}};
+template <class Block>
+void put_nibbles(const BlockParts& parts, std::byte* to) {
+    Block block{};
+    block.scale = parts.scale;
+    if constexpr (requires { block.minimum; })
+        block.minimum = static_cast<uint16_t>(parts.minimum ^ kSign);
     join_nibbles(parts.codes.data(), block.quants);
-    store(block, to);
-}
-
-// The file adds its minimum; here it is subtracted as in the K-quants.
-void take_q4_1(const std::byte* from, BlockParts& parts) {
-    const auto block = load<BlockQ4WithMinimum>(from);
-    set_plain(parts, block.scale, block.minimum ^ kSign);
-    split_nibbles(block.quants, parts.codes.data());
-}
-
-void put_q4_1(const BlockParts& parts, std::byte* to) {
-    BlockQ4WithMinimum block = {.scale = parts.scale,
-                                .minimum = static_cast<uint16_t>(parts.minimum ^ kSign),
-                                .quants = {}};
-    join_nibbles(parts.codes.data(), block.quants);
-    store(block, to);
-}
-
-void take_q5_0(const std::byte* from, BlockParts& parts) {
-    const auto block = load<BlockQ5>(from);
-    set_plain(parts, block.scale, 0);
-    split_nibbles(block.quants, parts.codes.data());
-    split_fifth_bits(block.high, parts.codes.data());
-}
-
-void put_q5_0(const BlockParts& parts, std::byte* to) {
-    BlockQ5 block = {.scale = parts.scale, .high = {}, .quants = {}};
-    join_nibbles(parts.codes.data(), block.quants);
-    join_fifth_bits(parts.codes.data(), block.high);
-    store(block, to);
-}
-
-void take_q5_1(const std::byte* from, BlockParts& parts) {
-    const auto block = load<BlockQ5WithMinimum>(from);
-    set_plain(parts, block.scale, block.minimum ^ kSign);
-    split_nibbles(block.quants, parts.codes.data());
-    split_fifth_bits(block.high, parts.codes.data());
-}
-
-void put_q5_1(const BlockParts& parts, std::byte* to) {
-    BlockQ5WithMinimum block = {.scale = parts.scale,
-                                .minimum = static_cast<uint16_t>(parts.minimum ^ kSign),
-                                .high = {},
-                                .quants = {}};
-    join_nibbles(parts.codes.data(), block.quants);
-    join_fifth_bits(parts.codes.data(), block.high);
+    if constexpr (requires { block.high; }) join_fifth_bits(parts.codes.data(), block.high);
     store(block, to);
 }
 
@@ -206,41 +171,34 @@ void join_wide_nibbles(const uint8_t* codes, uint8_t* bytes) {
     }
 }
 
-void take_q4_k(const std::byte* from, BlockParts& parts) {
-    const auto block = load<BlockQ4K>(from);
+// Q4_K, and Q5_K with a fifth bit: bit j of byte i % 32 is that of element 32 j + i.
+template <class Block>
+void take_wide_nibbles(const std::byte* from, BlockParts& parts) {
+    const auto block = load<Block>(from);
     parts.scale = block.scale;
     parts.minimum = block.minimum;
     split_six_bits(block.scales, parts);
     split_wide_nibbles(block.quants, parts.codes.data());
-}
-
-void put_q4_k(const BlockParts& parts, std::byte* to) {
-    BlockQ4K block = {.scale = parts.scale, .minimum = parts.minimum, .scales = {}, .quants = {}};
-    join_six_bits(parts, block.scales);
-    join_wide_nibbles(parts.codes.data(), block.quants);
-    store(block, to);
-}
-
-void take_q5_k(const std::byte* from, BlockParts& parts) {
-    const auto block = load<BlockQ5K>(from);
-    parts.scale = block.scale;
-    parts.minimum = block.minimum;
-    split_six_bits(block.scales, parts);
-    split_wide_nibbles(block.quants, parts.codes.data());
-    for (size_t i = 0; i < kSuperBlock; ++i) {
-        const int bit = (block.high[i % 32] >> (i / 32)) & 1;
-        parts.codes[i] = static_cast<uint8_t>(parts.codes[i] | bit << 4);
+    if constexpr (requires { block.high; }) {
+        for (size_t i = 0; i < kSuperBlock; ++i) {
+            const int bit = (block.high[i % 32] >> (i / 32)) & 1;
+            parts.codes[i] = static_cast<uint8_t>(parts.codes[i] | bit << 4);
+        }
     }
 }
 
-void put_q5_k(const BlockParts& parts, std::byte* to) {
-    BlockQ5K block = {
-        .scale = parts.scale, .minimum = parts.minimum, .scales = {}, .high = {}, .quants = {}};
+template <class Block>
+void put_wide_nibbles(const BlockParts& parts, std::byte* to) {
+    Block block{};
+    block.scale = parts.scale;
+    block.minimum = parts.minimum;
     join_six_bits(parts, block.scales);
     join_wide_nibbles(parts.codes.data(), block.quants);
-    for (size_t i = 0; i < kSuperBlock; ++i) {
-        const int bit = (parts.codes[i] >> 4) & 1;
-        block.high[i % 32] = static_cast<uint8_t>(block.high[i % 32] | bit << (i / 32));
+    if constexpr (requires { block.high; }) {
+        for (size_t i = 0; i < kSuperBlock; ++i) {
+            const int bit = (parts.codes[i] >> 4) & 1;
+            block.high[i % 32] = static_cast<uint8_t>(block.high[i % 32] | bit << (i / 32));
+        }
     }
     store(block, to);
 }
@@ -303,16 +261,21 @@ void take_iq4_xs(const std::byte* from, BlockParts& parts) {
 constexpr uint32_t kFine = 16;
 const QuantLayout kLayouts[] = {
     {DType::q8_0, kBlock, kBlock, false, 128, nullptr, take_q8_0, put_q8_0},
-    {DType::q4_0, kBlock, kBlock, false, 8, nullptr, take_q4_0, put_q4_0},
-    {DType::q4_1, kBlock, kBlock, true, 0, nullptr, take_q4_1, put_q4_1},
-    {DType::q5_0, kBlock, kBlock, false, 16, nullptr, take_q5_0, put_q5_0},
-    {DType::q5_1, kBlock, kBlock, true, 0, nullptr, take_q5_1, put_q5_1},
+    {DType::q4_0, kBlock, kBlock, false, 8, nullptr, take_nibbles<BlockQ4>, put_nibbles<BlockQ4>},
+    {DType::q4_1, kBlock, kBlock, true, 0, nullptr, take_nibbles<BlockQ4WithMinimum>,
+     put_nibbles<BlockQ4WithMinimum>},
+    {DType::q5_0, kBlock, kBlock, false, 16, nullptr, take_nibbles<BlockQ5>, put_nibbles<BlockQ5>},
+    {DType::q5_1, kBlock, kBlock, true, 0, nullptr, take_nibbles<BlockQ5WithMinimum>,
+     put_nibbles<BlockQ5WithMinimum>},
     {DType::q2_k, kSuperBlock, kFine, true, 0, nullptr, take_q2_k},
     {DType::q3_k, kSuperBlock, kFine, false, 4, nullptr, take_q3_k},
-    {DType::q4_k, kSuperBlock, kBlock, true, 0, nullptr, take_q4_k, put_q4_k},
-    {DType::q5_k, kSuperBlock, kBlock, true, 0, nullptr, take_q5_k, put_q5_k},
+    {DType::q4_k, kSuperBlock, kBlock, true, 0, nullptr, take_wide_nibbles<BlockQ4K>,
+     put_wide_nibbles<BlockQ4K>},
+    {DType::q5_k, kSuperBlock, kBlock, true, 0, nullptr, take_wide_nibbles<BlockQ5K>,
+     put_wide_nibbles<BlockQ5K>},
     {DType::q6_k, kSuperBlock, kFine, false, 32, nullptr, take_q6_k, put_q6_k},
-    {DType::iq4_nl, kBlock, kBlock, false, 0, kIq4Levels, take_q4_0, put_q4_0},
+    {DType::iq4_nl, kBlock, kBlock, false, 0, kIq4Levels, take_nibbles<BlockQ4>,
+     put_nibbles<BlockQ4>},
     {DType::iq4_xs, kSuperBlock, kBlock, false, 0, kIq4Levels, take_iq4_xs},
     {DType::mxfp4, kBlock, kBlock, false, 0, kMxfp4Levels, take_mxfp4},
 };
