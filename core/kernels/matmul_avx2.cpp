@@ -96,32 +96,19 @@ struct BlockProduct {
     static constexpr int kTokens =
         2;  // 8 accumulators; with weights and constants all 16 registers
 
+    // Block k of half h of the panel's rows.
     template <int Tokens>
-    static void tile(const TileJob& job) {
-        const PanelProduct& product = *job.product;
-        const ActivationView& x = product.x;
+    [[gnu::always_inline]] static void block(const TileJob& job, size_t k, size_t h,
+                                             __m256 (&acc)[Tokens]) {
+        const ActivationView& x = job.product->x;
         const size_t blocks = x.cols / kBlockCols;
-        Accumulators<Tokens> acc;
-        start<Tokens>(job, acc);
-        for (size_t k = product.col_begin / kBlockCols; k < product.col_end / kBlockCols; ++k) {
-            const size_t at = job.token * blocks + k;
-            const std::byte* scales = job.panel + scales_of_block(k, Format::kBlockBytes);
-            const std::byte* values = job.panel + values_of_block(k, Format::kBlockBytes);
-#pragma GCC unroll 2
-            for (int h = 0; h < kHalves; ++h) {
-                __m256i sum[Tokens];
-                Format::dot(values + 32 * h, x.values + at * kBlockCols, x.cols, x.sums + at,
-                            blocks, sum);
-                const __m256 scale = F16Format::load(scales + 16 * h);
-#pragma GCC unroll 4
-                for (int t = 0; t < Tokens; ++t) {
-                    const __m256 both =
-                        _mm256_mul_ps(scale, _mm256_set1_ps(x.scales[at + t * blocks]));
-                    acc[h][t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[t]), both, acc[h][t]);
-                }
-            }
-        }
-        store<Tokens>(job, acc);
+        const size_t at = job.token * blocks + k;
+        __m256i sum[Tokens];
+        Format::dot(job.panel + values_of_block(k, Format::kBlockBytes) + 32 * h,
+                    x.values + at * kBlockCols, x.cols, x.sums + at, blocks, sum);
+        const __m256 scale =
+            F16Format::load(job.panel + scales_of_block(k, Format::kBlockBytes) + 16 * h);
+        add_scaled(sum, scale, x.scales + at, blocks, acc);
     }
 };
 
@@ -300,8 +287,8 @@ void apply_avx2(Kernels& kernels) {
     kernels.matmul_f32 = matmul<FloatProduct<F32Format>>;
     kernels.matmul_f16 = matmul<FloatProduct<F16Format>>;
     kernels.matmul_bf16 = matmul<FloatProduct<Bf16Format>>;
-    kernels.matmul_q8_0 = matmul<BlockProduct<BytesFormat>>;
-    kernels.matmul_q4_0 = matmul<BlockProduct<NibblesFormat>>;
+    kernels.matmul_q8_0 = matmul<TileProduct<BlockProduct<BytesFormat>>>;
+    kernels.matmul_q4_0 = matmul<TileProduct<BlockProduct<NibblesFormat>>>;
     kernels.matmul_i8c = matmul<GroupProduct>;
     apply_quants_avx2(kernels);
     kernels.read_memory = read_memory;

@@ -80,6 +80,39 @@ template <int Tokens>
     }
 }
 
+// acc += float(sum) * (scale * x_scale) for half a panel; `x_scales`: of the first token's block.
+template <int Tokens>
+[[gnu::always_inline]] inline void add_scaled(const __m256i (&sum)[Tokens], __m256 scale,
+                                              const float* x_scales, size_t blocks,
+                                              __m256 (&acc)[Tokens]) {
+#pragma GCC unroll 4
+    for (int t = 0; t < Tokens; ++t) {
+        const __m256 both = _mm256_mul_ps(scale, _mm256_set1_ps(x_scales[t * blocks]));
+        acc[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[t]), both, acc[t]);
+    }
+}
+
+// A product that goes from block to block: Blocks::block(job, k, h, acc) adds block k of half h of
+// the panel's rows.
+template <class Blocks>
+struct TileProduct {
+    static constexpr int kTokens = Blocks::kTokens;
+
+    template <int Tokens>
+    static void tile(const TileJob& job) {
+        const PanelProduct& product = *job.product;
+        Accumulators<Tokens> acc;
+        start<Tokens>(job, acc);
+        for (size_t k = product.col_begin / kBlockCols; k < product.col_end / kBlockCols; ++k) {
+#pragma GCC unroll 2
+            for (int h = 0; h < kHalves; ++h) {
+                Blocks::template block<Tokens>(job, k, static_cast<size_t>(h), acc[h]);
+            }
+        }
+        store<Tokens>(job, acc);
+    }
+};
+
 // ---- From a product to its tiles
 
 template <class Product, int Tokens>

@@ -58,31 +58,18 @@ struct BlockProduct {
     static constexpr int kSingleTokens = 8;
 
     template <int Panels, int Tokens>
-    static void tile(const TileJob& job) {
-        const PanelProduct& product = *job.product;
-        const ActivationView& x = product.x;
-        const size_t blocks = x.cols / kBlockCols;
-        Accumulators<Panels, Tokens> acc;
-        start<Panels, Tokens>(job, acc);
-        for (size_t k = product.col_begin / kBlockCols; k < product.col_end / kBlockCols; ++k) {
-            const size_t at = job.token * blocks + k;
-            const std::byte* scales = job.panel + scales_of_block(k, Format::kBlockBytes);
-            __m512i sum[Panels][Tokens];
-            dot_block<Format, Panels, Tokens>(job,
-                                              job.panel + values_of_block(k, Format::kBlockBytes),
-                                              x.values + at * kBlockCols, x.sums + at, sum);
+    [[gnu::always_inline]] static void add_block(const TileJob& job, size_t k, size_t at,
+                                                 Accumulators<Panels, Tokens>& acc) {
+        const ActivationView& x = job.product->x;
+        const std::byte* scales = job.panel + scales_of_block(k, Format::kBlockBytes);
+        __m512i sum[Panels][Tokens];
+        dot_block<Format, Panels, Tokens>(job, job.panel + values_of_block(k, Format::kBlockBytes),
+                                          x.values + at * kBlockCols, x.sums + at, sum);
 #pragma GCC unroll 2
-            for (int p = 0; p < Panels; ++p) {
-                const __m512 scale = F16Format::load(scales + p * product.panel_bytes);
-#pragma GCC unroll 16
-                for (int t = 0; t < Tokens; ++t) {
-                    const __m512 both =
-                        _mm512_mul_ps(scale, _mm512_set1_ps(x.scales[at + t * blocks]));
-                    acc[p][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[p][t]), both, acc[p][t]);
-                }
-            }
+        for (int p = 0; p < Panels; ++p) {
+            const __m512 scale = F16Format::load(scales + p * job.product->panel_bytes);
+            add_scaled<Tokens>(sum[p], scale, x.scales + at, x.cols / kBlockCols, acc[p]);
         }
-        store<Panels, Tokens>(job, acc);
     }
 };
 
@@ -247,8 +234,8 @@ void apply_avx512vnni(Kernels& kernels) {
     kernels.matmul_f32 = matmul<FloatProduct<F32Format>, 1>;
     kernels.matmul_f16 = matmul<FloatProduct<F16Format>, 1>;
     kernels.matmul_bf16 = matmul<FloatProduct<Bf16Format>, 1>;
-    kernels.matmul_q8_0 = matmul<BlockProduct<BytesFormat>, 4>;
-    kernels.matmul_q4_0 = matmul<BlockProduct<NibblesFormat>, 4>;
+    kernels.matmul_q8_0 = matmul<TileProduct<BlockProduct<BytesFormat>>, 4>;
+    kernels.matmul_q4_0 = matmul<TileProduct<BlockProduct<NibblesFormat>>, 4>;
     kernels.matmul_i8c = matmul<GroupProduct, 4>;
     apply_quants_avx512vnni(kernels);
     kernels.read_memory = read_memory;

@@ -142,6 +142,38 @@ template <class Format, int Panels, int Tokens>
     add_groups<Format, Panels, Tokens, 0, 8>(job, weights, x, sum);
 }
 
+// acc += float(sum) * (scale * x_scale) for one panel; `x_scales`: of the first token's block.
+template <int Tokens>
+[[gnu::always_inline]] inline void add_scaled(const __m512i (&sum)[Tokens], __m512 scale,
+                                              const float* x_scales, size_t blocks,
+                                              __m512 (&acc)[Tokens]) {
+#pragma GCC unroll 16
+    for (int t = 0; t < Tokens; ++t) {
+        const __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(x_scales[t * blocks]));
+        acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[t]), both, acc[t]);
+    }
+}
+
+// A product that goes from block to block: Blocks::add_block(job, k, at, acc) adds block k, which
+// for the first token is block `at` of the activations.
+template <class Blocks>
+struct TileProduct {
+    static constexpr int kPairTokens = Blocks::kPairTokens;
+    static constexpr int kSingleTokens = Blocks::kSingleTokens;
+
+    template <int Panels, int Tokens>
+    static void tile(const TileJob& job) {
+        const PanelProduct& product = *job.product;
+        const size_t first = job.token * (product.x.cols / kBlockCols);
+        Accumulators<Panels, Tokens> acc;
+        start<Panels, Tokens>(job, acc);
+        for (size_t k = product.col_begin / kBlockCols; k < product.col_end / kBlockCols; ++k) {
+            Blocks::template add_block<Panels, Tokens>(job, k, first + k, acc);
+        }
+        store<Panels, Tokens>(job, acc);
+    }
+};
+
 // ---- From a product to its tiles
 
 // Tokens left over when full tiles are done: 1 to Tokens.

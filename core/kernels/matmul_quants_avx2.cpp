@@ -170,11 +170,7 @@ struct WholeProduct {
             scale =
                 _mm256_mul_ps(scale, _mm256_cvtepi32_ps(Format::load_factors(rows.factors(k, 0))));
         }
-#pragma GCC unroll 4
-        for (int t = 0; t < Tokens; ++t) {
-            const __m256 both = _mm256_mul_ps(scale, _mm256_set1_ps(x.scales[at + t * blocks]));
-            acc[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[t]), both, acc[t]);
-        }
+        add_scaled(sum, scale, x.scales + at, blocks, acc);
         if constexpr (kLayout.has_minimum) {
             __m256 minimum = F16Format::load(rows.minimums(k));
             if constexpr (kLayout.block != kBlock) {
@@ -228,11 +224,7 @@ struct HalvesProduct {
         add_half<0>(job, k, rows, total);
         add_half<1>(job, k, rows, total);
         const __m256 scale = Format::load_scale(rows.scales(k));
-#pragma GCC unroll 4
-        for (int t = 0; t < Tokens; ++t) {
-            const __m256 both = _mm256_mul_ps(scale, _mm256_set1_ps(x.scales[at + t * blocks]));
-            acc[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(total[t]), both, acc[t]);
-        }
+        add_scaled(total, scale, x.scales + at, blocks, acc);
         if constexpr (Format::kLayout.has_minimum) {
             const __m256 minimum = F16Format::load(rows.minimums(k));
             const __m256i first = Format::load_minimums(rows.sub_minimums(k, 0));
@@ -247,25 +239,6 @@ struct HalvesProduct {
                 acc[t] = _mm256_fnmadd_ps(_mm256_cvtepi32_ps(sum), both, acc[t]);
             }
         }
-    }
-};
-
-template <class Blocks>
-struct TileProduct {
-    static constexpr int kTokens = Blocks::kTokens;
-
-    template <int Tokens>
-    static void tile(const TileJob& job) {
-        const PanelProduct& product = *job.product;
-        Accumulators<Tokens> acc;
-        start<Tokens>(job, acc);
-        for (size_t k = product.col_begin / kBlockCols; k < product.col_end / kBlockCols; ++k) {
-#pragma GCC unroll 2
-            for (int h = 0; h < kHalves; ++h) {
-                Blocks::template block<Tokens>(job, k, static_cast<size_t>(h), acc[h]);
-            }
-        }
-        store<Tokens>(job, acc);
     }
 };
 

@@ -103,39 +103,27 @@ struct WholeProduct {
     static constexpr int kSingleTokens = 8;
 
     template <int Panels, int Tokens>
-    static void tile(const TileJob& job) {
-        const PanelProduct& product = *job.product;
-        const ActivationView& x = product.x;
+    [[gnu::always_inline]] static void add_block(const TileJob& job, size_t k, size_t at,
+                                                 Accumulators<Panels, Tokens>& acc) {
+        const ActivationView& x = job.product->x;
         const size_t blocks = x.cols / kBlockCols;
-        Accumulators<Panels, Tokens> acc;
-        start<Panels, Tokens>(job, acc);
-        for (size_t k = product.col_begin / kBlockCols; k < product.col_end / kBlockCols; ++k) {
-            const size_t at = job.token * blocks + k;
-            __m512i sum[Panels][Tokens];
-            dot_block<Format, Panels, Tokens>(job, job.panel + Format::kLayout.codes(k),
-                                              x.values + at * kBlockCols, x.sums + at, sum);
+        __m512i sum[Panels][Tokens];
+        dot_block<Format, Panels, Tokens>(job, job.panel + Format::kLayout.codes(k),
+                                          x.values + at * kBlockCols, x.sums + at, sum);
 #pragma GCC unroll 2
-            for (int p = 0; p < Panels; ++p) {
-                const std::byte* panel = job.panel + p * product.panel_bytes;
-                const __m512 scale = Format::scale(panel, k);
+        for (int p = 0; p < Panels; ++p) {
+            const std::byte* panel = job.panel + p * job.product->panel_bytes;
+            add_scaled<Tokens>(sum[p], Format::scale(panel, k), x.scales + at, blocks, acc[p]);
+            if constexpr (Format::kLayout.has_minimum) {
+                const __m512 minimum = Format::minimum(panel, k);
 #pragma GCC unroll 16
                 for (int t = 0; t < Tokens; ++t) {
-                    const __m512 both =
-                        _mm512_mul_ps(scale, _mm512_set1_ps(x.scales[at + t * blocks]));
-                    acc[p][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[p][t]), both, acc[p][t]);
-                }
-                if constexpr (Format::kLayout.has_minimum) {
-                    const __m512 minimum = Format::minimum(panel, k);
-#pragma GCC unroll 16
-                    for (int t = 0; t < Tokens; ++t) {
-                        const size_t of = at + t * blocks;
-                        const float less = x.scales[of] * static_cast<float>(x.sums[of]);
-                        acc[p][t] = _mm512_fnmadd_ps(minimum, _mm512_set1_ps(less), acc[p][t]);
-                    }
+                    const size_t of = at + t * blocks;
+                    const float less = x.scales[of] * static_cast<float>(x.sums[of]);
+                    acc[p][t] = _mm512_fnmadd_ps(minimum, _mm512_set1_ps(less), acc[p][t]);
                 }
             }
         }
-        store<Panels, Tokens>(job, acc);
     }
 };
 
@@ -203,44 +191,33 @@ struct HalvesProduct {
     }
 
     template <int Panels, int Tokens>
-    static void tile(const TileJob& job) {
+    [[gnu::always_inline]] static void add_block(const TileJob& job, size_t k, size_t at,
+                                                 Accumulators<Panels, Tokens>& acc) {
         const PanelProduct& product = *job.product;
         const ActivationView& x = product.x;
-        const size_t blocks = x.cols / kBlockCols;
-        Accumulators<Panels, Tokens> acc;
-        start<Panels, Tokens>(job, acc);
-        for (size_t k = product.col_begin / kBlockCols; k < product.col_end / kBlockCols; ++k) {
-            fetch_ahead<Panels, Tokens>(job.panel + Format::kLayout.codes(k), Format::kBlockBytes,
-                                        product.panel_bytes);
-            __m512i total[Panels][Tokens] = {};
-            add_half<0, Panels, Tokens>(job, k, total);
-            add_half<1, Panels, Tokens>(job, k, total);
-            const size_t at = job.token * blocks + k;
+        fetch_ahead<Panels, Tokens>(job.panel + Format::kLayout.codes(k), Format::kBlockBytes,
+                                    product.panel_bytes);
+        __m512i total[Panels][Tokens] = {};
+        add_half<0, Panels, Tokens>(job, k, total);
+        add_half<1, Panels, Tokens>(job, k, total);
 #pragma GCC unroll 2
-            for (int p = 0; p < Panels; ++p) {
-                const __m512 scale = Format::load_scale(job.panel + p * product.panel_bytes +
-                                                        Format::kLayout.scales(k));
-#pragma GCC unroll 16
-                for (int t = 0; t < Tokens; ++t) {
-                    const __m512 both =
-                        _mm512_mul_ps(scale, _mm512_set1_ps(x.scales[at + t * blocks]));
-                    acc[p][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(total[p][t]), both, acc[p][t]);
-                }
-            }
-            if constexpr (Format::kLayout.has_minimum) {
-                subtract_minimums<Panels, Tokens>(job, k, acc);
-            }
+        for (int p = 0; p < Panels; ++p) {
+            const __m512 scale =
+                Format::load_scale(job.panel + p * product.panel_bytes + Format::kLayout.scales(k));
+            add_scaled<Tokens>(total[p], scale, x.scales + at, x.cols / kBlockCols, acc[p]);
         }
-        store<Panels, Tokens>(job, acc);
+        if constexpr (Format::kLayout.has_minimum) {
+            subtract_minimums<Panels, Tokens>(job, k, acc);
+        }
     }
 };
 
 template <DType Type>
 void matmul_of(const PanelProduct& product) {
     if constexpr (QuantFormat<Type>::kFine) {
-        matmul<HalvesProduct<Type>, 4>(product);
+        matmul<TileProduct<HalvesProduct<Type>>, 4>(product);
     } else {
-        matmul<WholeProduct<Type>, 4>(product);
+        matmul<TileProduct<WholeProduct<Type>>, 4>(product);
     }
 }
 
