@@ -59,6 +59,10 @@ size_t heap_bytes(const KvListed& listed) {
     return heap_bytes(listed.entries);
 }
 
+size_t heap_bytes(const Finished& finished) {
+    return heap_bytes(finished.cached_line);
+}
+
 size_t heap_bytes(const Failed& failed) {
     return heap_bytes(failed.sentence);
 }

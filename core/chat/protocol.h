@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,6 +15,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/base/hash.h"
 #include "core/base/token_id.h"
 
 namespace chat {
@@ -173,6 +175,8 @@ struct ModelReady {
     uint64_t weight_bytes = 0;
     uint64_t kv_bytes = 0;  // of a full context
     double seconds = 0;
+    // What its file recommends for sampling: values by the names that /set has.
+    std::map<std::string, std::string> sampling_hints = {};
 };
 
 struct Done {
@@ -295,6 +299,10 @@ struct Finished {
     FinishReason reason = FinishReason::stop;
     Usage usage = {};
     uint64_t seed = 0;
+    // What the cache writes to the disk of it: all ids of the line, and the root above their pages
+    // (docs/kv_format.md). Empty: nothing.
+    std::vector<TokenId> cached_line = {};
+    core::Hash128 cache_root = {};
 };
 
 struct Failed {

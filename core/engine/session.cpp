@@ -276,12 +276,18 @@ void Session::finish(Answer& answer, chat::FinishReason reason) {
     usage.generated = generated(answer);
     usage.decode_seconds = seconds_between(first_token_, Clock::now());
     over_ = unfinished_ == 0;
-    channel_->emit(chat::Finished{.id = id(),
-                                  .choice = answer.choice,
-                                  .last_choice = over_,
-                                  .reason = reason,
-                                  .usage = usage,
-                                  .seed = request_.sampling.seed});
+    chat::Finished finished{.id = id(),
+                            .choice = answer.choice,
+                            .last_choice = over_,
+                            .reason = reason,
+                            .usage = usage,
+                            .seed = request_.sampling.seed};
+    if (goes_to_disk()) {
+        const std::span<const TokenId> line = kept_of(answer);
+        finished.cached_line.assign(line.begin(), line.end());
+        finished.cache_root = store_->root(request_.scope);
+    }
+    channel_->emit(std::move(finished));
 }
 
 void Session::tell_text(Answer& answer, chat::Delta delta) {
@@ -320,6 +326,7 @@ void Session::cancel() {
 void Session::fail(const Error& error) {
     if (over_) return;
     over_ = true;
+    failed_ = true;
     restore_.reset();
     channel_->emit(chat::Failed{
         .id = id(), .sentence = error.sentence(), .exit_code = static_cast<int>(error.kind())});
@@ -333,17 +340,20 @@ void Session::share_full_pages() {
     store_->keep(request_.scope, full, Keep::in_memory);
 }
 
+// What a stop string cut off is no part of the conversation: the next turn has other ids there, and
+// nobody could name these to have them forgotten.
+std::span<const TokenId> Session::kept_of(const Answer& answer) const {
+    const std::span<const TokenId> all = answer.sequence.tokens();
+    if (!answer.text.stopped()) return all;
+    return all.first(std::min(all.size(), prompt_.ids.size() + tokens_that_spell(answer)));
+}
+
+// Of what failed the client was told no ids by which it could have it forgotten.
 void Session::leave() {
-    const Keep where = request_.persist ? Keep::on_disk : Keep::in_memory;
+    const Keep where = goes_to_disk() ? Keep::on_disk : Keep::in_memory;
     store_->keep(request_.scope, trunk_, where);
     for (Answer& answer : answers_) {
-        // What a stop string cut off is no part of the conversation: the next turn has other ids
-        // there, and nobody could name these to have them forgotten.
-        if (answer.text.stopped()) {
-            const size_t told = prompt_.ids.size() + tokens_that_spell(answer);
-            answer.sequence.truncate(
-                static_cast<uint32_t>(std::min<size_t>(answer.sequence.length(), told)));
-        }
+        answer.sequence.truncate(static_cast<uint32_t>(kept_of(answer).size()));
         store_->keep(request_.scope, answer.sequence, where);
     }
 }

@@ -104,6 +104,8 @@ class Session {
     void take_prefix();
     void share_full_pages();
     void tell_text(Answer& answer, chat::Delta delta);
+    std::span<const TokenId> kept_of(const Answer& answer) const;
+    bool goes_to_disk() const { return request_.persist && !failed_ && store_->has_disk(); }
     size_t tokens_that_spell(const Answer& answer) const;
     void start_answers(std::span<const float> logits, Sampler& sampler);
     Answer make_answer(uint32_t choice, Sequence sequence);
@@ -136,6 +138,7 @@ class Session {
     std::vector<float> last_logits_;  // [vocab], of the first answer's last token
     uint64_t tokens_chosen_ = 0;      // of all answers
     bool undrained_ = false;
+    bool failed_ = false;
     bool over_ = false;
 };
 

@@ -114,6 +114,9 @@ class PrefixStore {
     size_t size() const { return tree_.size(); }
     // Measured so far; 0 = unknown.
     double bytes_per_second() const { return bytes_per_second_; }
+    // Above the pages of a scope.
+    PageName root(std::string_view scope) { return tree_.root(scope)->name; }
+    bool has_disk() const { return disk_ != nullptr; }
     uint64_t disk_budget() const { return disk_ == nullptr ? 0 : disk_->budget(); }
 
   private:
