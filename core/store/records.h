@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "core/base/event_queue.h"
+#include "core/base/hash.h"
+#include "core/base/token_id.h"
 #include "core/chat/conversation.h"
 #include "core/store/trouble.h"
 
@@ -34,6 +36,22 @@ struct ForkOrigin {
     friend bool operator==(const ForkOrigin&, const ForkOrigin&) = default;
 };
 
+// A line of a conversation as the KV cache has it on disk, under names that are made of these
+// (docs/kv_format.md): to find its pages, and to have them forgotten, without a model.
+struct CachedLine {
+    Hash128 root = {};
+    uint32_t version = 0;  // of the cache's format and arithmetic, as the client numbers them
+    std::vector<TokenId> ids = {};
+    friend bool operator==(const CachedLine&, const CachedLine&) = default;
+};
+
+// The line that a listed conversation shows, and the speeds measured of late: 0 = none was.
+struct ListedLine {
+    CachedLine line = {};
+    double tokens_per_second = 0;  // read by the model, in this conversation
+    double bytes_per_second = 0;   // restored from the disk, in any
+};
+
 // All of a conversation but its turns.
 struct ConversationHead {
     std::string id = {};  // "3f2a": four hexadecimal digits or more, for good; given by the store
@@ -53,6 +71,8 @@ struct ConversationHead {
     uint32_t branches = 0;   // ends of lines
     uint64_t tokens = 0;     // of answers
     ForkOrigin origin = {};  // counts when the conversation is made
+    // When listed with lines; null: not known.
+    std::shared_ptr<const ListedLine> line = {};
 };
 
 struct StoredConversation {
@@ -78,6 +98,22 @@ struct FlagTurn {
     ConversationRef conversation = 0;
     chat::TurnId turn = 0;
     chat::TurnFlags flags = {};
+};
+
+// What the KV cache may have on disk of a line that ends with this answer, which is saved. Lines
+// that are the beginning of it are contained in it. Answered by Changed.
+struct KeepLine {
+    StoreRequestId id = 0;
+    ConversationRef conversation = 0;
+    chat::TurnId answer = 0;
+    CachedLine line = {};
+};
+
+// What Generate would carry of the line that a saved conversation shows. Answered by LineRead.
+struct ReadLine {
+    StoreRequestId id = 0;
+    std::string conversation = {};  // its whole id
+    std::string model = {};         // whose ids of answers go with them
 };
 
 // What the user decided about a conversation; what is not given stays. Answered by Changed.
@@ -109,6 +145,7 @@ struct ListConversations {
     ListKind kind = ListKind::open;
     std::string filter = {};  // a part of the title, without regard to case (of ASCII letters)
     uint32_t limit = 100;
+    bool with_lines = false;
 };
 
 // Turns that have all these words, the last of which may be the beginning of one; the newest first.
@@ -163,9 +200,10 @@ struct CheckStore {
 // The last request: what came before it is done, then the store ends. Not answered.
 struct CloseStore {};
 
-using StoreRequest = std::variant<CloseStore, SaveTurns, FlagTurn, ChangeConversation,
-                                  LoadConversation, ListConversations, SearchTurns,
-                                  RemoveConversation, ExportConversation, ImportFile, CheckStore>;
+using StoreRequest =
+    std::variant<CloseStore, SaveTurns, FlagTurn, KeepLine, ReadLine, ChangeConversation,
+                 LoadConversation, ListConversations, SearchTurns, RemoveConversation,
+                 ExportConversation, ImportFile, CheckStore>;
 
 // --- events -----------------------------------------------------------------------------------
 
@@ -193,6 +231,11 @@ struct Changed {
 struct Loaded {
     StoreRequestId id = 0;
     StoredConversation conversation = {};
+};
+
+struct LineRead {
+    StoreRequestId id = 0;
+    std::vector<chat::Message> messages = {};
 };
 
 struct Listed {
@@ -244,8 +287,8 @@ struct StoreFailed {
     std::string sentence = {};  // ready for the user
 };
 
-using StoreEvent = std::variant<StoreOpened, Saved, Changed, Loaded, Listed, Found, Removed,
-                                Exported, Imported, Checked, StoreFailed>;
+using StoreEvent = std::variant<StoreOpened, Saved, Changed, Loaded, LineRead, Listed, Found,
+                                Removed, Exported, Imported, Checked, StoreFailed>;
 
 struct StoreChannel {
     EventQueue<StoreRequest> requests{64};  // client to store

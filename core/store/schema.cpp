@@ -195,7 +195,31 @@ constexpr const char* kVersion2 = R"(
 ALTER TABLE node ADD COLUMN removed INTEGER NOT NULL DEFAULT 0;
 )";
 
-constexpr std::array kMigrations{kVersion1, kVersion2};
+// Version 3. What the KV cache has on disk of a line that ends with an answer: the ids, which with
+// the root name its pages. They go with the answer.
+constexpr const char* kVersion3 = R"(
+CREATE TABLE kv_line (
+    id INTEGER PRIMARY KEY,
+    node_id INTEGER NOT NULL REFERENCES node (id) ON DELETE CASCADE,
+    root BLOB NOT NULL,
+    version INTEGER NOT NULL,
+    ids BLOB NOT NULL,
+    UNIQUE (node_id, root)
+);
+)";
+
+// Version 4. The search index knows the beginnings of words as such, so that the first letters that
+// somebody types do not make it join the rows of every word that begins with them.
+constexpr const char* kVersion4 = R"(
+DROP TABLE node_fts;
+CREATE VIRTUAL TABLE node_fts USING fts5 (
+    text, content = 'part', content_rowid = 'id', tokenize = 'unicode61 remove_diacritics 2',
+    prefix = '1 2 3 4'
+);
+INSERT INTO node_fts (rowid, text) SELECT id, text FROM part WHERE searchable;
+)";
+
+constexpr std::array kMigrations{kVersion1, kVersion2, kVersion3, kVersion4};
 
 std::vector<int64_t> count_precious(Database& database) {
     std::vector<int64_t> counts(kPrecious.size(), 0);

@@ -135,7 +135,7 @@ StoreOpened Store::Impl::open_for_writing() {
     Transaction transaction(*database_);
     Shelf(*database_).mark_cut_off();
     transaction.commit();
-    empty_trash(*database_);
+    empty_trash(*database_, options_.forget_lines);
     return {.access = StoreAccess::writable, .sentence = {}};
 }
 

@@ -7,15 +7,23 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/store/records.h"
 
 namespace core {
 
+// Removes from the KV cache what it has on disk of these lines and nothing else continues. Called
+// by the store's thread.
+using ForgetLines = std::function<void(const std::vector<CachedLine>& lines)>;
+
 struct StoreOptions {
     std::string folder = {};  // of chats.db and its lock; made with mode 0700
+    // For conversations that are purged, or were in the trash too long. Null: there is no cache.
+    ForgetLines forget_lines = {};
     // For tests: as if the disk were full beyond so many pages (0: it is not), and as if it took
     // this long to have written a commit for good.
     uint32_t page_limit = 0;

@@ -3,8 +3,10 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include <algorithm>
 #include <exception>
 #include <filesystem>
+#include <iterator>
 #include <optional>
 #include <thread>
 #include <type_traits>
@@ -14,6 +16,7 @@
 #include "core/base/units.h"
 #include "core/store/formats.h"
 #include "core/store/import.h"
+#include "core/store/kept_lines.h"
 #include "core/store/schema.h"
 #include "core/store/shelf.h"
 
@@ -76,6 +79,13 @@ Database& StoreDesk::database() {
     return *database_;
 }
 
+int64_t StoreDesk::row_of(ConversationRef conversation) const {
+    const auto known = rows_.find(conversation);
+    if (known == rows_.end())
+        throw DatabaseError(StoreTrouble::not_found, "", "the conversation is not saved");
+    return known->second;
+}
+
 Database& StoreDesk::writable() {
     if (access_ != StoreAccess::writable)
         throw DatabaseError(StoreTrouble::read_only, options_.folder, "is not open for writing");
@@ -125,13 +135,27 @@ StoreEvent StoreDesk::on(const SaveTurns& request) {
 
 StoreEvent StoreDesk::on(const FlagTurn& request) {
     Database& database = writable();
-    const auto known = rows_.find(request.conversation);
-    if (known == rows_.end())
-        throw DatabaseError(StoreTrouble::not_found, "", "the conversation is not saved");
+    const int64_t row = row_of(request.conversation);
     Transaction transaction(database);
-    Shelf(database).set_flags(known->second, request.turn, request.flags);
+    Shelf(database).set_flags(row, request.turn, request.flags);
     transaction.commit();
     return Changed{.id = request.id};
+}
+
+StoreEvent StoreDesk::on(const KeepLine& request) {
+    Database& database = writable();
+    const int64_t row = row_of(request.conversation);
+    Transaction transaction(database);
+    KeptLines(database).keep(row, request.answer, request.line);
+    transaction.commit();
+    return Changed{.id = request.id};
+}
+
+StoreEvent StoreDesk::on(const ReadLine& request) {
+    Shelf shelf(database());
+    const StoredConversation stored = shelf.load(shelf.exact(request.conversation));
+    return LineRead{.id = request.id,
+                    .messages = stored.conversation.messages(stored.head.tip, request.model)};
 }
 
 StoreEvent StoreDesk::on(const ChangeConversation& request) {
@@ -151,7 +175,9 @@ StoreEvent StoreDesk::on(const LoadConversation& request) {
 }
 
 StoreEvent StoreDesk::on(const ListConversations& request) {
-    return Listed{.id = request.id, .conversations = Shelf(database()).list(request)};
+    Listed listed{.id = request.id, .conversations = Shelf(database()).list(request)};
+    if (request.with_lines) KeptLines(database()).add_to(listed.conversations);
+    return listed;
 }
 
 StoreEvent StoreDesk::on(const SearchTurns& request) {
@@ -166,7 +192,7 @@ StoreEvent StoreDesk::on(const RemoveConversation& request) {
                                                                 : shelf.exact(request.conversation);
     Removed removed{.id = request.id, .conversation = shelf.short_id(row)};
     if (request.how == Removal::purge) {
-        purge_conversations(*database_, {row});
+        purge_conversations(*database_, {row}, options_.forget_lines);
         std::erase_if(rows_, [&](const auto& entry) { return entry.second == row; });
     } else {
         Transaction transaction(*database_);
@@ -222,24 +248,31 @@ StoreEvent StoreDesk::on(const CheckStore& request) {
 
 // Freed pages are overwritten (secure_delete), the log is emptied, and copies from before a
 // migration, which have it too, go.
-void purge_conversations(Database& database, const std::vector<int64_t>& rows) {
+void purge_conversations(Database& database, const std::vector<int64_t>& rows,
+                         const ForgetLines& forget) {
     if (rows.empty()) return;
     database.run("PRAGMA synchronous = FULL");
     Transaction transaction(database);
-    for (const int64_t row : rows)
+    std::vector<CachedLine> lines;
+    for (const int64_t row : rows) {
+        std::ranges::move(KeptLines(database).of(row), std::back_inserter(lines));
         Shelf(database).purge(row);
+    }
+    // Before the rows that name them are gone for good: what is cut short here is done again.
+    if (forget && !lines.empty()) forget(lines);
     transaction.commit();
     database.text("PRAGMA wal_checkpoint(TRUNCATE)");
     std::error_code ignored;
     fs::remove_all(backup_folder(database), ignored);
 }
 
-void empty_trash(Database& database) {
+void empty_trash(Database& database, const ForgetLines& forget) {
     using std::chrono::milliseconds;
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     const auto limit = now - std::chrono::hours(24 * kTrashDays);
-    purge_conversations(database, Shelf(database).deleted_before(
-                                      std::chrono::duration_cast<milliseconds>(limit).count()));
+    const auto rows =
+        Shelf(database).deleted_before(std::chrono::duration_cast<milliseconds>(limit).count());
+    purge_conversations(database, rows, forget);
 }
 
 }  // namespace core

@@ -24,6 +24,8 @@ class StoreDesk {
     StoreEvent on(const CloseStore& request);
     StoreEvent on(const SaveTurns& request);
     StoreEvent on(const FlagTurn& request);
+    StoreEvent on(const KeepLine& request);
+    StoreEvent on(const ReadLine& request);
     StoreEvent on(const ChangeConversation& request);
     StoreEvent on(const LoadConversation& request);
     StoreEvent on(const ListConversations& request);
@@ -36,6 +38,8 @@ class StoreDesk {
     // Throw DatabaseError where there is none, or where it may only be read.
     Database& database();
     Database& writable();
+    // The row of a conversation that was saved or loaded under this name. Throws DatabaseError.
+    int64_t row_of(ConversationRef conversation) const;
 
     Database* const database_;
     const StoreAccess access_;
@@ -43,9 +47,10 @@ class StoreDesk {
     std::map<ConversationRef, int64_t> rows_;
 };
 
-// For ever: nothing of them stays in any file.
-void purge_conversations(Database& database, const std::vector<int64_t>& rows);
+// For ever: nothing of them stays in any file, nor in the KV cache where `forget` reaches it.
+void purge_conversations(Database& database, const std::vector<int64_t>& rows,
+                         const ForgetLines& forget);
 // Those that were deleted longer ago than kTrashDays.
-void empty_trash(Database& database);
+void empty_trash(Database& database, const ForgetLines& forget);
 
 }  // namespace core

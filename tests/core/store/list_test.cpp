@@ -187,6 +187,39 @@ TEST(OlderDatabase, IsReadAsItIsWhereItMayNotBeWritten) {
     EXPECT_EQ(schema_version(still), 1U);
 }
 
+TEST(OlderDatabase, IsSearchedByTheFirstLettersAfterItsIndexWasMadeAnew) {
+    const TemporaryFolder folder;
+    const std::string path = (folder / "chats.db").string();
+    {
+        Database old = Database::open(path, Database::Access::create);
+        migrate(old, schema_migrations().first(3));
+        old.run(
+            "INSERT INTO conversation (id, short_id, title, created, updated) VALUES "
+            "(1, 'abcd', 'old one', 1, 2);"
+            "INSERT INTO node (id, conv_id, ordinal, role, state, created) VALUES "
+            "(1, 1, 1, 'user', 'done', 3), (2, 1, 2, 'assistant', 'streaming', 4);"
+            "INSERT INTO part (node_id, idx, kind, text, searchable) VALUES "
+            "(1, 0, 'text', 'hello there', 1), (2, 0, 'text', 'hello again', 0)");
+    }
+    StoreClient client({.folder = folder.string()});
+    ASSERT_EQ(client.opened().access, StoreAccess::writable) << client.opened().sentence;
+    // What was being written is searched once it is finished: here, cut off.
+    EXPECT_EQ(client.ask<Found>(SearchTurns{.text = "h"}).hits.size(), 2U);
+    Database::open(path, Database::Access::create)
+        .run("INSERT INTO node_fts (node_fts, rank) VALUES ('integrity-check', 1)");
+}
+
+TEST_F(Lists, EveryBeginningOfAWordFindsIt) {
+    add("t", "needlework", "b");
+    add("u", "\u00e4hnlich", "c");
+    for (const std::string word : {"needlework", "\u00c4hnlich"})
+        for (size_t bytes = 1; bytes <= word.size(); ++bytes) {
+            if (bytes == 1 && word != "needlework") continue;  // half a letter
+            EXPECT_EQ(search({.text = word.substr(0, bytes)}).size(), 1U) << bytes;
+        }
+    EXPECT_TRUE(search({.text = "needleworks"}).empty());
+}
+
 TEST_F(Lists, TheDoctorSaysThatAllIsWellAndMakesTheIndexAnew) {
     add("t", "needle", "b");
     const auto checked = client.ask<Checked>(CheckStore{});

@@ -1,7 +1,6 @@
 // A client of the store for tests: asks, and waits for the answer on the event descriptor.
 #pragma once
 
-#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -11,7 +10,7 @@
 #include <string>
 #include <utility>
 
-#include "core/store/store.h"
+#include "core/store/waiting_store.h"
 
 namespace core {
 
@@ -50,14 +49,7 @@ class StoreClient {
     const StoreOpened& opened() const { return opened_; }
 
     // The next event, waited for.
-    StoreEvent next() {
-        while (true) {
-            if (auto event = channel_.events.pop()) return *std::move(event);
-            pollfd wait = {.fd = channel_.events.fd(), .events = POLLIN, .revents = 0};
-            ::poll(&wait, 1, -1);
-            channel_.events.acknowledge();
-        }
-    }
+    StoreEvent next() { return wait_for_event(channel_); }
 
     // Sends a request with a fresh id and returns the answer, which must be an Answer.
     template <class Answer, class Request>
@@ -110,6 +102,20 @@ inline chat::Turn answer_turn(chat::TurnId id, chat::TurnId parent, std::string 
     turn.state = state;
     turn.model = "grok";
     return turn;
+}
+
+// With a number of its own in each field.
+inline chat::Usage full_usage() {
+    return {.prompt = 10,
+            .reused = 9,
+            .restored = 8,
+            .recomputed = 1,
+            .generated = 3,
+            .restored_bytes = 1ULL << 40U,
+            .restore_seconds = 0.25,
+            .prefill_seconds = 0.5,
+            .decode_seconds = 1.5,
+            .first_token_seconds = 0.75};
 }
 
 }  // namespace core
