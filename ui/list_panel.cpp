@@ -45,6 +45,13 @@ const PanelRow* ListPanel::current() const {
     return cursor_ < shown_.size() ? &rows_[shown_[cursor_]] : nullptr;
 }
 
+std::vector<uint64_t> ListPanel::visible() const {
+    std::vector<uint64_t> keys;
+    for (size_t i = top_; i < std::min(bottom_, shown_.size()); ++i)
+        keys.push_back(rows_[shown_[i]].key);
+    return keys;
+}
+
 void ListPanel::apply_filter() {
     shown_.clear();
     for (size_t i = 0; i < rows_.size(); ++i)
@@ -177,10 +184,10 @@ std::optional<Position> ListPanel::draw(Surface& surface, Rect area, const Theme
     if (!shown_.empty()) scroll_into(page_);
     std::optional<Position> cursor;
     int row = area.row + 1;
-    for (size_t i = top_; i < shown_.size() && row + height_of(i) <= foot; ++i) {
+    for (bottom_ = top_; bottom_ < shown_.size() && row + height_of(bottom_) <= foot; ++bottom_) {
         const Position at{.row = row, .column = area.column};
-        if (i == cursor_) cursor = at;
-        row += draw_row(surface, at, area.columns, i, theme);
+        if (bottom_ == cursor_) cursor = at;
+        row += draw_row(surface, at, area.columns, bottom_, theme);
     }
     if (shown_.empty())
         surface.put({.row = row, .column = area.column + 2}, filter_.empty() ? empty_ : "nothing",

@@ -48,6 +48,8 @@ class ListPanel {
     const PanelRow* current() const;
     // Rows that the filter lets through.
     size_t shown() const { return shown_.size(); }
+    // Keys of the rows that were on the screen when it was drawn last.
+    std::vector<uint64_t> visible() const;
 
     PanelEvent on_key(const Key& key);
 
@@ -76,7 +78,8 @@ class ListPanel {
     std::vector<size_t> shown_;  // indices of rows_
     size_t cursor_ = 0;          // index of shown_
     size_t top_ = 0;
-    int page_ = 1;  // rows that fit
+    size_t bottom_ = 0;  // behind the last row that was drawn; index of shown_
+    int page_ = 1;       // rows that fit
     std::string prompt_;
     std::optional<std::string> input_;
     std::string filter_;
