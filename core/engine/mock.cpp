@@ -330,6 +330,8 @@ void MockEngine::Impl::step_load(Job& job) {
     } else if (job.load_step >= model.load_steps) {
         chat::ModelReady ready = model.ready;
         ready.id = chat::request_of(job.request);
+        const uint32_t wanted = std::get<chat::LoadModel>(job.request).context;
+        if (wanted != 0) ready.context = wanted;
         ready.seconds = seconds(clock.now() - job.started);
         loaded = true;
         emit(job, std::move(ready));

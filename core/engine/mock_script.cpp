@@ -235,9 +235,10 @@ MockReply read_reply(const std::string& path, const toml::table& table) {
 }
 
 MockModel read_model(const std::string& path, const toml::table& table) {
-    const Section section(path, table,
-                          {"name", "family", "format", "context", "vocab", "weight_bytes",
-                           "kv_bytes", "load_ms", "load_steps", "hold_load", "stats_ms", "error"});
+    const Section section(
+        path, table,
+        {"name", "family", "format", "context", "vocab", "weight_bytes", "kv_bytes", "load_ms",
+         "load_steps", "hold_load", "stats_ms", "error", "sampling"});
     MockModel model;
     model.ready = {.id = 0,
                    .name = section.text("name").value_or("mock"),
@@ -248,6 +249,10 @@ MockModel read_model(const std::string& path, const toml::table& table) {
                    .weight_bytes = section.count<uint64_t>("weight_bytes", 1'000'000),
                    .kv_bytes = section.count<uint64_t>("kv_bytes", 100'000),
                    .seconds = 0};
+    if (const toml::table* hints = table["sampling"].as_table())
+        for (const auto& [name, value] : *hints)
+            if (const auto text = value.value<std::string>())
+                model.ready.sampling_hints[std::string(name.str())] = *text;
     model.load_delay = section.delay("load_ms", Milliseconds(0));
     model.load_steps = std::max(1U, section.count<uint32_t>("load_steps", 4));
     model.hold_load = section.flag("hold_load");

@@ -8,6 +8,7 @@
 
 #include "core/base/cpu.h"
 #include "core/base/error.h"
+#include "core/engine/sampling_hints.h"
 #include "core/formats/weight_file.h"
 #include "core/model/architecture.h"
 #include "core/model/hugging_face.h"
@@ -142,7 +143,9 @@ ServedModel load_served_model(const chat::LoadModel& request, const LoadEnvironm
     auto pages = std::make_unique<PagePool>(layout, budget);
     if (environment.will_restore) pages->populate(std::min(one_context, kMostPopulated));
 
-    const Hash128 identity = model_identity(*file, config);  // before the load lets go of the file
+    // Before the load lets go of the file.
+    ready.sampling_hints = sampling_hints(*file);
+    const Hash128 identity = model_identity(*file, config);
     auto model = Model::load(*file, *environment.kernels, *environment.pool,
                              {.progress = environment.progress, .cancel = request.cancel.get()});
 
