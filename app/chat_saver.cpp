@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "app/kept_pages.h"
+
 namespace app {
 namespace {
 
@@ -61,6 +63,14 @@ void ChatSaver::save(const chat::Conversation& conversation, core::ConversationH
     if (!saves() || conversation.empty()) return;
     last_save_ = now;
     submit(conversation, {.head = std::move(head)});
+}
+
+void ChatSaver::keep_line(chat::TurnId answer, const chat::Finished& finished) {
+    if (!saves() || finished.cached_line.empty()) return;
+    store_->requests.push(core::KeepLine{.id = next_request(),
+                                         .conversation = ref_,
+                                         .answer = answer,
+                                         .line = cached_line(finished)});
 }
 
 std::optional<TimePoint> ChatSaver::partial_due() const {

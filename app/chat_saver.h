@@ -43,6 +43,8 @@ class ChatSaver {
     // Saves what is not saved yet, a running answer as far as it is, and the head. Nothing happens
     // while no turn is there.
     void save(const chat::Conversation& conversation, core::ConversationHead head, TimePoint now);
+    // What the KV cache may have on disk of a line that ends with an answer that is saved.
+    void keep_line(chat::TurnId answer, const chat::Finished& finished);
     // When a running answer is to be saved again; nothing while a save of it is under way.
     std::optional<TimePoint> partial_due() const;
 

@@ -1,64 +1,36 @@
 #include "app/chats_cmd.h"
 
-#include <poll.h>
-
 #include <algorithm>
+#include <optional>
 #include <ostream>
-#include <utility>
-#include <variant>
 
 #include <nlohmann/json.hpp>
 
+#include "app/kept_pages.h"
 #include "app/library.h"
+#include "app/residency.h"
 #include "core/base/error.h"
 #include "core/base/utf8.h"
 #include "core/store/formats.h"
-#include "core/store/store.h"
+#include "core/store/waiting_store.h"
 
 namespace app {
 namespace {
 
 using nlohmann::json;
 
-// The store, asked and waited for.
-class WaitingStore {
-  public:
-    explicit WaitingStore(const std::string& folder)
-        : store_({.folder = folder}, channel_), opened_(std::get<core::StoreOpened>(next())) {}
+using core::WaitingStore;
 
-    const core::StoreOpened& opened() const { return opened_; }
-
-    // Throws core::Error(storage) with what the store says.
-    template <class Answer, class Request>
-    Answer ask(Request request) {
-        request.id = 1;
-        channel_.requests.push(std::move(request));
-        core::StoreEvent event = next();
-        if (const auto* failed = std::get_if<core::StoreFailed>(&event))
-            throw core::Error(core::ErrorKind::storage, "", as_problem(failed->sentence));
-        return std::get<Answer>(std::move(event));
-    }
-
-  private:
-    core::StoreEvent next() {
-        while (true) {
-            if (auto event = channel_.events.pop()) return *std::move(event);
-            pollfd wait = {.fd = channel_.events.fd(), .events = POLLIN, .revents = 0};
-            ::poll(&wait, 1, -1);
-            channel_.events.acknowledge();
-        }
-    }
-
-    // Sentences are for the chat; here they stand behind the name of the program.
-    static std::string as_problem(std::string sentence) {
-        if (sentence.ends_with('.')) sentence.pop_back();
-        return sentence;
-    }
-
-    core::StoreChannel channel_;
-    core::Store store_;
-    core::StoreOpened opened_;
-};
+// What the KV cache has of it, for programs; null: it cannot be told.
+json kept_json(const std::optional<chat::KvEntry>& entry) {
+    if (!entry) return nullptr;
+    return {{"state", residency_state(*entry)},
+            {"tokens", entry->tokens},
+            {"on_disk", entry->on_disk},
+            {"bytes", entry->disk_bytes},
+            {"restore_seconds", entry->restore_seconds},
+            {"reread_seconds", entry->reread_seconds}};
+}
 
 json head_json(const core::ConversationHead& head) {
     return {{"id", head.id},
@@ -80,16 +52,22 @@ std::string dumped(const json& value) {
 
 int list(const ChatsOptions& options, WaitingStore& store, std::ostream& out) {
     const auto listed = store.ask<core::Listed>(core::ListConversations{
-        .kind = options.kind, .filter = options.what, .limit = options.limit});
+        .kind = options.kind, .filter = options.what, .limit = options.limit, .with_lines = true});
+    json rows = json::array();
+    for (const core::ConversationHead& head : listed.conversations) {
+        const auto kept = pages_of(options.kv_folder, head);
+        if (!options.json) {
+            out << head_text(head) << " · " << (kept ? residency_label(*kept) : "-") << '\n';
+            continue;
+        }
+        json row = head_json(head);
+        row["kv"] = kept_json(kept);
+        rows.push_back(std::move(row));
+    }
     if (options.json) {
-        json rows = json::array();
-        for (const core::ConversationHead& head : listed.conversations)
-            rows.push_back(head_json(head));
         out << dumped(rows);
         return 0;
     }
-    for (const core::ConversationHead& head : listed.conversations)
-        out << head_text(head) << '\n';
     if (listed.conversations.empty()) out << "There is no such conversation.\n";
     return 0;
 }
@@ -174,7 +152,10 @@ int doctor(const ChatsOptions& options, WaitingStore& store, std::ostream& out) 
 }  // namespace
 
 int run_chats(const ChatsOptions& options, std::ostream& out) {
-    WaitingStore store(options.data_folder);
+    WaitingStore store({.folder = options.data_folder,
+                        .forget_lines = [&options](const std::vector<core::CachedLine>& lines) {
+                            forget_pages(options.kv_folder, lines);
+                        }});
     if (store.opened().access == core::StoreAccess::none && !store.opened().sentence.empty())
         throw core::Error(core::ErrorKind::storage, options.data_folder,
                           "has no saved chats that can be read");

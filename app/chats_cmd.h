@@ -14,6 +14,7 @@ enum class ChatsAction : uint8_t { list, search, export_one, import_file, doctor
 struct ChatsOptions {
     ChatsAction action = ChatsAction::list;
     std::string data_folder = {};
+    std::string kv_folder = {};  // where pages of the KV cache are
     std::string what = {};    // a part of titles, the text to find, a conversation, a file
     std::string path = {};    // of an export; empty: `out`
     std::string format = {};  // of an export; empty: as the path ends, else md

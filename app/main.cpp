@@ -19,6 +19,7 @@
 #include "app/convert_cmd.h"
 #include "app/eval_cmd.h"
 #include "app/inspect_cmd.h"
+#include "app/kept_pages.h"
 #include "app/kv_cmd.h"
 #include "app/models_cmd.h"
 #include "app/oneshot.h"
@@ -51,6 +52,17 @@ int run_guarded(const std::function<int()>& body, bool quiet = false) {
     }
 }
 
+// What is purged is forgotten by the cache too, even where this process writes no pages.
+core::StoreOptions store_options(const std::string& data_folder,
+                                 const app::BackendOptions& backend) {
+    const std::string pages =
+        backend.kv_directory.empty() ? app::default_kv_folder() : backend.kv_directory;
+    return {.folder = data_folder,
+            .forget_lines = [pages](const std::vector<core::CachedLine>& lines) {
+                app::forget_pages(pages, lines);
+            }};
+}
+
 int run_chat_process(const app::ChatInvocation& invocation) {
     app::block_chat_signals();
     const app::ProgramLog log(invocation.config);
@@ -58,7 +70,7 @@ int run_chat_process(const app::ChatInvocation& invocation) {
     core::StoreChannel channel;
     std::optional<core::Store> store;
     if (!invocation.chat.data_folder.empty())
-        store.emplace(core::StoreOptions{.folder = invocation.chat.data_folder}, channel);
+        store.emplace(store_options(invocation.chat.data_folder, invocation.backend), channel);
     app::Backend backend(invocation.backend);
     return app::run_chat(invocation.chat, backend.channel(), store ? &channel : nullptr);
 }
@@ -77,7 +89,7 @@ int run_oneshot_process(app::OneShotInvocation& invocation) {
     core::StoreChannel channel;
     std::optional<core::Store> store;
     if (!options.data_folder.empty())
-        store.emplace(core::StoreOptions{.folder = options.data_folder}, channel);
+        store.emplace(store_options(options.data_folder, invocation.backend), channel);
     app::Backend backend(invocation.backend);
     return app::run_oneshot(options, backend.channel(), store ? &channel : nullptr);
 }

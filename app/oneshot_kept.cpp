@@ -1,59 +1,52 @@
 #include "app/oneshot_kept.h"
 
-#include <poll.h>
-
 #include <utility>
 #include <variant>
 
+#include "app/kept_pages.h"
 #include "core/base/error.h"
+#include "core/store/waiting_store.h"
 
 namespace app {
 namespace {
 
 constexpr core::ConversationRef kConversation = 1;
 
-// The store's sentences in the form of an error.
-[[noreturn]] void refuse(core::ErrorKind kind, std::string sentence) {
-    while (sentence.ends_with('.'))
-        sentence.pop_back();
-    throw core::Error(kind, "", std::move(sentence));
-}
-
 }  // namespace
 
 KeptConversation::KeptConversation(core::StoreChannel& store, bool saves)
     : store_(store), saves_(saves) {
-    const core::StoreEvent event = wait();
+    const core::StoreEvent event = core::wait_for_event(store_);
     const auto* opened = std::get_if<core::StoreOpened>(&event);
     MOXIE_CHECK(opened != nullptr);
     const bool enough = saves ? opened->access == core::StoreAccess::writable
                               : opened->access != core::StoreAccess::none;
-    if (!enough) refuse(core::ErrorKind::storage, opened->sentence);
-}
-
-core::StoreEvent KeptConversation::wait() {
-    while (true) {
-        if (auto event = store_.events.pop()) return *std::move(event);
-        pollfd fd{.fd = store_.events.fd(), .events = POLLIN, .revents = 0};
-        ::poll(&fd, 1, -1);
-        store_.events.acknowledge();
-    }
+    if (!enough) core::throw_sentence(opened->sentence);
 }
 
 void KeptConversation::open(const std::string& prefix) {
     store_.requests.push(core::LoadConversation{
         .id = ++last_request_, .conversation = kConversation, .prefix = prefix});
-    core::StoreEvent event = wait();
+    core::StoreEvent event = core::wait_for_event(store_);
     if (const auto* failed = std::get_if<core::StoreFailed>(&event))
-        refuse(failed->trouble == core::StoreTrouble::not_found ||
-                       failed->trouble == core::StoreTrouble::ambiguous
-                   ? core::ErrorKind::usage
-                   : core::ErrorKind::storage,
-               failed->sentence);
+        core::throw_sentence(failed->sentence,
+                             failed->trouble == core::StoreTrouble::not_found ||
+                                     failed->trouble == core::StoreTrouble::ambiguous
+                                 ? core::ErrorKind::usage
+                                 : core::ErrorKind::storage);
     auto& loaded = std::get<core::Loaded>(event).conversation;
     conversation_ = std::move(loaded.conversation);
     head_ = std::move(loaded.head);
     saved_ = conversation_.size();
+}
+
+void KeptConversation::keep_line(chat::TurnId answer, const chat::Finished& finished) {
+    if (!saves_ || finished.cached_line.empty()) return;
+    store_.requests.push(core::KeepLine{.id = ++last_request_,
+                                        .conversation = kConversation,
+                                        .answer = answer,
+                                        .line = cached_line(finished)});
+    core::wait_for_event(store_);  // of a cache: not worth an error
 }
 
 void KeptConversation::save(bool durable) {
@@ -71,9 +64,9 @@ void KeptConversation::save(bool durable) {
             saved_ = id;
     }
     store_.requests.push(std::move(request));
-    const core::StoreEvent event = wait();
+    const core::StoreEvent event = core::wait_for_event(store_);
     if (const auto* failed = std::get_if<core::StoreFailed>(&event))
-        refuse(core::ErrorKind::storage, failed->sentence);
+        core::throw_sentence(failed->sentence);
 }
 
 }  // namespace app

@@ -25,10 +25,10 @@ class KeptConversation {
 
     // The turns that are new or have changed since the last call. Throws core::Error(storage).
     void save(bool durable);
+    // What the KV cache may have on disk of it.
+    void keep_line(chat::TurnId answer, const chat::Finished& finished);
 
   private:
-    core::StoreEvent wait();
-
     core::StoreChannel& store_;
     const bool saves_;
     core::StoreRequestId last_request_ = 0;

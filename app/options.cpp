@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "app/kept_pages.h"
 #include "app/options_parse.h"
 #include "core/base/error.h"
 #include "core/base/paths.h"
@@ -187,7 +188,7 @@ Invocation parse_bench(const std::vector<std::string>& arguments) {
 
 Invocation parse_kv(const std::vector<std::string>& arguments) {
     CLI::App app("Tells what was read of conversations and is kept on disk.", "moxie kv");
-    KvOptions options{.directory = core::cache_folder() + "/kv"};
+    KvOptions options{.directory = default_kv_folder()};
     ConfigOptions config;
     add_kv_folder(app, options.directory);
     config.add(app, "--kv-disk", "kv.max_gb", "GB", "most that this folder may hold");

@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "app/kept_pages.h"
 #include "app/options_parse.h"
 #include "core/base/paths.h"
 
@@ -18,7 +19,7 @@ void add_export(CLI::App& app, ChatsOptions& options, bool& branch) {
 }
 
 Invocation parse(const std::vector<std::string>& arguments, bool only_export) {
-    ChatsOptions options{.data_folder = core::data_folder()};
+    ChatsOptions options{.data_folder = core::data_folder(), .kv_folder = default_kv_folder()};
     bool branch = false;
     bool archived = false;
     bool trash = false;
@@ -32,6 +33,7 @@ Invocation parse(const std::vector<std::string>& arguments, bool only_export) {
         app.add_flag("--json", options.json, "for programs");
         app.add_flag("--archived", archived, "list those that are archived");
         app.add_flag("--trash", trash, "list those that were deleted");
+        add_kv_folder(app, options.kv_folder);
         app.add_option("--limit", options.limit, "at most so many")->type_name("N");
         app.require_subcommand(0, 1);
         const auto add = [&](const char* name, const char* help, ChatsAction action) {

@@ -33,6 +33,15 @@ std::string expected(double seconds) {
 
 }  // namespace
 
+std::string_view residency_state(const chat::KvEntry& entry) {
+    switch (place_of(entry)) {
+        case Place::resident: return "resident";
+        case Place::on_disk: return "on_disk";
+        case Place::nowhere: break;
+    }
+    return "reread";
+}
+
 std::string residency_glyph(const chat::KvEntry& entry) {
     switch (place_of(entry)) {
         case Place::resident: return "●";

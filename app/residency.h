@@ -13,6 +13,8 @@ namespace app {
 
 // "● resident", "◐ on disk 310 MB ~0.8 s", "○ re-read 3.1k tokens ~41 s"
 std::string residency_label(const chat::KvEntry& entry);
+// "resident", "on_disk" or "reread": the same for programs.
+std::string_view residency_state(const chat::KvEntry& entry);
 // Its first sign alone.
 std::string residency_glyph(const chat::KvEntry& entry);
 
