@@ -136,6 +136,23 @@ TEST_F(KvEngine, TemporaryChatsAndUnsubmittedTextAreNeverWritten) {
     EXPECT_TRUE(folder.files().empty());
 }
 
+TEST_F(KvEngine, AFinishedAnswerTellsTheLineThatTheDiskHasAndForgettingThatLeavesNothing) {
+    chat::Generate request = ask_for({{.text = long_text}});
+    const auto told = client.ask<chat::Finished>(request);
+    stop();
+    DiskStore disk(directory, 0);
+    uint32_t rows = 0;
+    for (const FoundPage& page : disk.find(told.cache_root, told.cache_root, told.cached_line, 0))
+        rows += page.rows;
+    EXPECT_EQ(rows, told.cached_line.size());
+    EXPECT_EQ(rows, told.usage.prompt + told.usage.generated - 1);
+    disk.drop(told.cache_root, std::vector<std::vector<TokenId>>{told.cached_line});
+    EXPECT_TRUE(list_pages(directory).empty());
+    start();
+    request.persist = false;
+    EXPECT_TRUE(client.ask<chat::Finished>(request).cached_line.empty());
+}
+
 TEST_F(KvEngine, TextTypedAheadIsWrittenWithTheTurnThatSendsIt) {
     Messages messages{{.text = long_text}};
     client.ask<chat::Done>(chat::Prefill{.messages = messages});
