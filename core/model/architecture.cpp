@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/base/utf8.h"
+#include "core/model/forward_layers.h"
 
 namespace core {
 
@@ -92,8 +93,9 @@ void apply_frequency_factors(const Hyperparameters& p, RopeSpec& rope) {
 static ModelConfig read_config(const Family& family, const WeightFile& file) {
     const Hyperparameters parameters(file, std::string(family.architecture));
     ModelConfig config = family.model(parameters);
-    for (uint32_t layer = 0; layer < config.layers.size(); ++layer)
+    for_each_layer(config.layers.size(), [&](uint32_t layer) {
         config.layers[layer] = family.layer(parameters, config, layer);
+    });
     return config;
 }
 

@@ -10,6 +10,7 @@
 #include "core/base/half.h"
 #include "core/base/utf8.h"
 #include "core/formats/safetensors.h"
+#include "core/model/forward_layers.h"
 #include "core/tensor/quantize.h"
 
 namespace core {
@@ -91,8 +92,7 @@ HuggingFaceFile::HuggingFaceFile(std::unique_ptr<WeightFile> source, GgufMetadat
         for (const HuggingFaceTensor& tensor : tensors) {
             if (tied && tensor.gguf == "output.weight") continue;
             const uint64_t count = contains(tensor.gguf, "{l}") ? layers : 1;
-            for (uint32_t layer = 0; layer < count; ++layer)
-                add_tensor(tensor, layer, experts);
+            for_each_layer(count, [&](uint32_t layer) { add_tensor(tensor, layer, experts); });
         }
     }
     // A bias that nobody adds would change every logit.

@@ -7,6 +7,8 @@
 #include <variant>
 #include <vector>
 
+#include "core/model/forward_layers.h"
+
 namespace core {
 namespace {
 
@@ -114,11 +116,12 @@ void add(Digest& digest, const ModelConfig& config) {
     digest.add(config.logit_softcap);
     digest.add(config.tied_output);
     digest.add(uint64_t{config.layers.size()});
-    for (const LayerSpec& layer : config.layers) {
+    for_each_layer(config.layers.size(), [&](uint32_t l) {
+        const LayerSpec& layer = config.layers[l];
         add(digest, layer.attention);
         add(digest, layer.ffn);
         digest.add(layer.post_norms);
-    }
+    });
 }
 
 }  // namespace

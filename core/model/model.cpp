@@ -7,6 +7,7 @@
 #include "core/base/error.h"
 #include "core/model/architecture.h"
 #include "core/model/forward.h"
+#include "core/model/forward_layers.h"
 #include "core/model/weights.h"
 #include "core/model/workspace.h"
 
@@ -57,18 +58,22 @@ uint64_t Model::read_bytes(const ExpertUse& use) const {
 }
 
 std::vector<KvLayerShape> Model::kv_shape() const {
+    const std::vector<LayerSpec>& layers = parts_->config.layers;
     std::vector<KvLayerShape> shape;
-    for (const LayerSpec& layer : parts_->config.layers)
-        shape.push_back({layer.attention.kv_heads, layer.attention.head_dim});
+    for_each_layer(layers.size(), [&](uint32_t layer) {
+        shape.push_back({layers[layer].attention.kv_heads, layers[layer].attention.head_dim});
+    });
     return shape;
 }
 
 void Model::count_experts(ExpertUse* use) {
     parts_->expert_use = use;
     if (use == nullptr) return;
+    const std::vector<LayerSpec>& layers = parts_->config.layers;
     use->counts.clear();
-    for (const LayerSpec& layer : parts_->config.layers)
-        use->counts.emplace_back(layer.ffn.router.experts);
+    for_each_layer(layers.size(), [&](uint32_t layer) {
+        use->counts.emplace_back(layers[layer].ffn.router.experts);
+    });
 }
 
 std::vector<bool> Model::forward(std::span<const Slice> batch, std::vector<float>& logits) {

@@ -13,6 +13,7 @@
 #include "core/base/cpu.h"
 #include "core/base/error.h"
 #include "core/base/half.h"
+#include "core/model/forward_layers.h"
 
 namespace core {
 namespace {
@@ -234,16 +235,16 @@ std::vector<Binding> bind_all(const WeightFile& file, const ModelConfig& config,
     if (!config.tied_output) bind.matrix("output.weight", config.vocab, config.dim, weights.output);
     weights.output_norm = bind.floats({"output_norm.weight"}, {config.dim});
     weights.layers.resize(config.layers.size());
-    for (uint32_t l = 0; l < config.layers.size(); ++l) {
+    for_each_layer(config.layers.size(), [&](uint32_t l) {
         bind.enter_layer(l);
         bind_attention(bind, config, config.layers[l].attention, weights.layers[l]);
         bind_ffn(bind, config, config.layers[l].ffn, weights.layers[l]);
-        if (!config.layers[l].post_norms) continue;
+        if (!config.layers[l].post_norms) return;
         weights.layers[l].attention_post_norm =
             bind.floats({"attn_output_norm.weight"}, {config.dim});
         weights.layers[l].ffn_post_norm =
             bind.floats({"post_ffw_norm.weight", "layer_output_norm.weight"}, {config.dim});
-    }
+    });
     bind.refuse_unused_biases();
     return bind.take_bindings();
 }
@@ -370,29 +371,31 @@ uint64_t packed_bytes(const TensorInfo& tensor) {
 
 uint64_t weight_bytes(const Weights& weights) {
     uint64_t total = weights.embedding.bytes() + weights.output.bytes();
-    for (const LayerWeights& layer : weights.layers) {
+    for_each_layer(weights.layers.size(), [&](uint32_t l) {
+        const LayerWeights& layer = weights.layers[l];
         total += attention_bytes(layer) + common_ffn_bytes(layer);
         for (const BranchWeights& expert : layer.experts)
             total += bytes(expert);
-    }
+    });
     return total;
 }
 
 uint64_t read_bytes(const Weights& weights, std::span<const uint32_t> experts) {
     uint64_t total = weights.output_matrix().bytes();
-    for (size_t l = 0; l < weights.layers.size(); ++l) {
+    for_each_layer(weights.layers.size(), [&](uint32_t l) {
         const LayerWeights& layer = weights.layers[l];
         total += attention_bytes(layer) + common_ffn_bytes(layer);
         total += layer.router.size() * sizeof(float);
         if (!layer.experts.empty()) total += bytes(layer.experts.front()) * experts[l];
-    }
+    });
     return total;
 }
 
 uint64_t decode_bytes(const Weights& weights, const ModelConfig& config) {
     std::vector<uint32_t> active;
-    for (const LayerSpec& layer : config.layers)
-        active.push_back(layer.ffn.router.active);
+    for_each_layer(config.layers.size(), [&](uint32_t layer) {
+        active.push_back(config.layers[layer].ffn.router.active);
+    });
     return read_bytes(weights, active);
 }
 

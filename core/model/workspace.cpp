@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/model/forward_layers.h"
+
 namespace core {
 namespace {
 
@@ -13,7 +15,8 @@ bool same_table(const RopeSpec& a, const RopeSpec& b) {
 
 Workspace::Workspace(const ModelConfig& config) {
     widths_.dim = config.dim;
-    for (const LayerSpec& layer : config.layers) {
+    for_each_layer(config.layers.size(), [&](uint32_t l) {
+        const LayerSpec& layer = config.layers[l];
         const AttentionSpec& attention = layer.attention;
         const size_t head_dim = attention.head_dim;
         widths_.q = std::max(widths_.q, attention.heads * head_dim);
@@ -29,7 +32,7 @@ Workspace::Workspace(const ModelConfig& config) {
                          [&](const RopeSpec* spec) { return same_table(*spec, attention.rope); });
         rotation_of.push_back(static_cast<uint32_t>(known - rotation_spec.begin()));
         if (known == rotation_spec.end()) rotation_spec.push_back(&attention.rope);
-    }
+    });
     rotations.resize(rotation_spec.size());
 }
 
