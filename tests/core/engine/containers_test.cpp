@@ -149,7 +149,7 @@ TEST_F(EngineOpens, AVocabularyThatMakesNoSenseIsRefusedInASentence) {
                        folder.path());
     std::ofstream(folder.path() + "/tokenizer.json") << "{}";
     const auto failed = client.ask<chat::Failed>(chat::LoadModel{.path = folder.path()});
-    EXPECT_THAT(failed.sentence, HasSubstr("tokenizer.json does not make sense"));
+    EXPECT_THAT(failed.sentence, HasSubstr("tokenizer.json: does not make sense"));
 }
 
 }  // namespace
