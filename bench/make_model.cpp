@@ -25,6 +25,7 @@
 #include "core/formats/gguf_writer.h"
 #include "core/tensor/blocks.h"
 #include "core/tensor/dtype.h"
+#include "tests/support/splitmix.h"
 
 namespace {
 
@@ -44,28 +45,7 @@ constexpr Shape kShapes[] = {
     {"qwen2", "qwen2", 1536, 12, 2, 128, 28, 8960, 0, 0, 151936, 32768, 1e6F},
 };
 
-// splitmix64 (Steele, Lea, Flood 2014): number i of a stream needs no number before it.
-class Random {
-  public:
-    explicit Random(uint64_t seed) : state_(seed) {}
-    uint64_t next() {
-        uint64_t z = state_ += 0x9e3779b97f4a7c15U;
-        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
-        z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
-        return z ^ (z >> 31);
-    }
-
-  private:
-    uint64_t state_;
-};
-
-uint64_t seed_of(std::string_view name) {
-    uint64_t hash = 0xcbf29ce484222325U;  // FNV-1a
-    for (const char c : name) {
-        hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
-    }
-    return hash;
-}
+using Random = support::Splitmix;
 
 // A block scale near `scale`, of random sign: uniform nibbles have a mean of -0.5, which must not
 // add up.
@@ -100,7 +80,7 @@ class TensorWriter {
     // `rows` rows of `cols` random values with deviation 1 / sqrt(cols).
     void matrix(const std::string& name, DType type, uint64_t rows, uint64_t cols,
                 uint64_t groups) {
-        Random random(seed_of(name));
+        Random random(support::fnv1a(name));
         const double deviation = 1.0 / std::sqrt(static_cast<double>(cols));
         switch (type) {
             case DType::q8_0: return q8_0(random, rows * cols, deviation);

@@ -8,13 +8,11 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <variant>
 #include <vector>
 
-#include "core/tensor/dtype.h"
 #include "tests/support/naive_forward.h"
 #include "tests/support/storage.h"
+#include "tests/support/test_model.h"
 
 namespace support {
 
@@ -25,32 +23,6 @@ inline constexpr Family kAllFamilies[] = {Family::grok1,   Family::grok2,   Fami
                                           Family::qwen3,   Family::qwen3moe};
 
 std::string name(Family family);
-
-// A tensor as it goes into the file. shape[0] is the contiguous dimension.
-struct StoredTensor {
-    std::string name;
-    core::DType type = core::DType::f32;
-    std::vector<uint64_t> shape;
-    std::vector<std::byte> data;
-    std::vector<std::byte> scales;  // I8C: bf16 {groups, out(, experts)}
-    uint64_t scale_groups = 0;
-};
-
-using MetaEntry = std::variant<uint32_t, float, bool, std::string, std::vector<std::string>,
-                               std::vector<float>, std::vector<int32_t>>;
-
-// Metadata and tensors may be changed before writing: that is how tests make broken files.
-struct TestModel {
-    NaiveModel reference;
-    std::vector<std::pair<std::string, MetaEntry>> metadata;
-    std::vector<StoredTensor> tensors;
-
-    // REQUIRES: present.
-    StoredTensor& tensor(std::string_view name);
-    MetaEntry& meta(std::string_view key);
-    void remove_tensor(std::string_view name);
-    void remove_meta(std::string_view key);
-};
 
 // Element i is number i + 1 of splitmix64 seeded with FNV-1a of `name`, as a uniform in [0, 1).
 std::vector<double> golden_uniforms(std::string_view name, size_t count);
@@ -67,13 +39,6 @@ TestModel wide_model(Family family, Storage storage);
 // A random Grok-1 with that model's constants and its heads of 128, matrices in I8C with the groups
 // of scales that its checkpoint has: what write_grok1_checkpoint() can write.
 TestModel tiny_checkpoint();
-
-// Replaces `no_vocab` by a SentencePiece vocabulary of [PAD], [BOS], [EOS], [UNK], the byte pieces
-// where they fit, a space, letters and a few merges; the remaining ids are unused pieces.
-// REQUIRES: at least 40 ids.
-void add_vocabulary(TestModel& model);
-
-void write_gguf(const TestModel& model, const std::string& path);
 
 // `count` tokens to append to what `forward` holds, chosen so that no step comes near a decision
 // that an engine's rounding error could turn over: router margins above 1e-3, and values at least
