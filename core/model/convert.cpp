@@ -16,7 +16,7 @@
 namespace core {
 namespace {
 
-// A batch of rows is in memory twice: as it is read and as it is written.
+// Of a batch of rows, as they are read and as they are written: the larger of the two.
 constexpr uint64_t kBatchBytes = uint64_t{256} << 20;
 // Rows of a task: fewer would cost a transposing reader whole cache lines for a part of each.
 constexpr uint64_t kTaskRows = 64;
@@ -138,7 +138,9 @@ class Batch {
         out_scales_ = 2 * tensor.scale_groups;
     }
 
-    uint64_t rows_at_once() const { return std::max<uint64_t>(kBatchBytes / out_bytes_, 1); }
+    uint64_t rows_at_once() const {
+        return std::max<uint64_t>(kBatchBytes / std::max(in_bytes_, out_bytes_), 1);
+    }
 
     // Of rows [first, first + rows).
     void run(Pool& pool, uint64_t first, uint64_t rows, const CancelFlag* cancel) {
