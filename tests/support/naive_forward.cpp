@@ -33,6 +33,10 @@ void softmax(std::vector<double>& x) {
         value /= sum;
 }
 
+double distance_from_tie(double steps) {
+    return std::fabs(std::fabs(steps - std::trunc(steps)) - 0.5);
+}
+
 void add(std::vector<double>& x, const std::vector<double>& y, double factor = 1.0) {
     for (size_t i = 0; i < x.size(); ++i)
         x[i] += factor * y[i];
@@ -74,6 +78,15 @@ std::vector<double> NaiveForward::step(int32_t token) {
     return logits;
 }
 
+double NaiveForward::rounded_to_half(double value) {
+    constexpr int kFractionBits = 10;
+    constexpr int kSmallestExponent = -14;
+    const int exponent = value == 0.0 ? kSmallestExponent : std::ilogb(value);
+    const double steps = std::ldexp(value, kFractionBits - std::max(exponent, kSmallestExponent));
+    margins_.half = std::min(margins_.half, distance_from_tie(steps));
+    return float_from_half(half_from_float(static_cast<float>(value)));
+}
+
 // Values become the floats that the engine has before they become integers: d = max / 127 and
 // x * (1 / d) are float arithmetic, rounded to nearest even.
 void NaiveForward::round_int8(double* x, uint32_t count) {
@@ -85,8 +98,7 @@ void NaiveForward::round_int8(double* x, uint32_t count) {
     const float inverse = 1.0F / d;
     for (uint32_t i = 0; i < count; ++i) {
         const float scaled = static_cast<float>(x[i]) * inverse;
-        const double tie = std::fabs(std::fabs(scaled - std::trunc(scaled)) - 0.5);
-        margins_.rounding = std::min(margins_.rounding, tie);
+        margins_.rounding = std::min(margins_.rounding, distance_from_tie(scaled));
         x[i] = static_cast<double>(d) * std::nearbyint(scaled);
     }
 }
@@ -160,7 +172,7 @@ void NaiveForward::round_cached(Vector& x) {
             return;
         case KvRounding::f16:
             for (double& value : x)
-                value = float_from_half(half_from_float(static_cast<float>(value)));
+                value = rounded_to_half(value);
             return;
         case KvRounding::q8:
             for (size_t head = 0; head < x.size(); head += model_.head_dim)

@@ -70,8 +70,10 @@ struct Rounding {
 struct Margins {
     // Smallest distance of the last chosen expert's probability from the first rejected one's.
     double router = std::numeric_limits<double>::infinity();
-    // Smallest distance of a value from a rounding tie, in units of the int8 step.
+    // Smallest distance of a value from a rounding tie, in steps of what it is rounded to: int8,
+    // and the halves of a cache.
     double rounding = std::numeric_limits<double>::infinity();
+    double half = std::numeric_limits<double>::infinity();
 };
 
 class NaiveForward {
@@ -107,6 +109,7 @@ class NaiveForward {
     Vector experts(const NaiveLayer& layer, const Vector& x);
     Vector ffn(const NaiveLayer& layer, const Vector& x);
     void round_int8(double* x, uint32_t count);
+    double rounded_to_half(double value);
 
     const NaiveModel& model_;
     Rounding rounding_;

@@ -471,21 +471,32 @@ std::vector<int32_t> safe_tokens(NaiveForward& forward, uint32_t vocab, uint32_t
                                  uint64_t seed, std::vector<std::vector<double>>& logits) {
     constexpr double kRouterMargin = 1e-3;
     constexpr double kRoundingMargin = 5e-4;
-    constexpr int kMaxTries = 10'000;
+    constexpr double kHalfMargin = 3e-3;  // a float's error is a thousandth of a half's step
+    constexpr int kMaxTries = 30'000;
     std::vector<int32_t> tokens;
     Splitmix random(seed * 1'000'003 * Splitmix::kStep);
+    uint32_t refused = 0;  // in a row
     for (int tries = 0; tokens.size() < count; ++tries) {
         if (tries == kMaxTries) throw std::runtime_error("no safe token found");
         const auto token = static_cast<int32_t>(random.next() % vocab);
         const uint32_t length = forward.length();
         std::vector<double> row = forward.step(token);
-        if (forward.margins().router < kRouterMargin ||
-            forward.margins().rounding < kRoundingMargin) {
-            forward.truncate(length);
+        const bool safe = forward.margins().router >= kRouterMargin &&
+                          forward.margins().rounding >= kRoundingMargin &&
+                          forward.margins().half >= kHalfMargin;
+        if (safe) {
+            tokens.push_back(token);
+            logits.push_back(std::move(row));
+            refused = 0;
             continue;
         }
-        tokens.push_back(token);
-        logits.push_back(std::move(row));
+        forward.truncate(length);
+        // Perhaps none is safe here: another one before it.
+        if (++refused < 2 * vocab || tokens.empty()) continue;
+        tokens.pop_back();
+        logits.pop_back();
+        forward.truncate(length - 1);
+        refused = 0;
     }
     return tokens;
 }

@@ -42,7 +42,8 @@ TestModel tiny_checkpoint();
 
 // `count` tokens to append to what `forward` holds, chosen so that no step comes near a decision
 // that an engine's rounding error could turn over: router margins above 1e-3, and values at least
-// 5e-4 of a step away from rounding ties. Moves `forward` on and appends its logits, one row each.
+// 5e-4 of a step away from rounding ties, 3e-3 where a half is stored. Moves `forward` on and
+// appends its logits, one row each.
 std::vector<int32_t> safe_tokens(NaiveForward& forward, uint32_t vocab, uint32_t count,
                                  uint64_t seed, std::vector<std::vector<double>>& logits);
 
