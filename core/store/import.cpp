@@ -6,6 +6,8 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <stdexcept>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -25,11 +27,36 @@ using nlohmann::json;
     throw Error(ErrorKind::storage, place, problem, "nothing was imported");
 }
 
+template <class Value>
+constexpr bool kWhole = std::is_integral_v<Value> && !std::is_same_v<Value, bool>;
+
+// A whole number that fits: nlohmann would convert any number, huge ones to anything.
+template <class Number>
+Number whole(const json& value) {
+    const bool fits = value.is_number_unsigned() ? std::in_range<Number>(value.get<uint64_t>())
+                                                 : value.is_number_integer() &&
+                                                       std::in_range<Number>(value.get<int64_t>());
+    if (!fits) throw std::range_error("a number has no place here: " + value.dump());
+    return value.get<Number>();
+}
+
+template <class Number>
+std::vector<Number> whole_numbers(const json& array) {
+    std::vector<Number> numbers;
+    for (const json& each : array)
+        numbers.push_back(whole<Number>(each));
+    return numbers;
+}
+
 // A member that may be missing or null; of another type, nlohmann throws.
 template <class Value>
 Value member(const json& object, const char* key, Value otherwise = {}) {
     const auto found = object.find(key);
-    return found == object.end() || found->is_null() ? otherwise : found->get<Value>();
+    if (found == object.end() || found->is_null()) return otherwise;
+    if constexpr (kWhole<Value>)
+        return whole<Value>(*found);
+    else
+        return found->get<Value>();
 }
 
 // --- our own ----------------------------------------------------------------------------------
@@ -39,7 +66,7 @@ chat::Sampling sampling_from(const json& object) {
 }
 
 ConversationHead read_header(const json& object, const std::string& place) {
-    const int version = object.at("moxie_chat").get<int>();
+    const int version = whole<int>(object.at("moxie_chat"));
     if (version > kChatFormatVersion)
         refuse(place, "is of version " + std::to_string(version) + "; this build knows " +
                           std::to_string(kChatFormatVersion));
@@ -95,8 +122,8 @@ void read_answer(const json& object, const std::shared_ptr<const std::string>& s
     turn.reason = reason_named(finish);
     turn.cut_off = finish == kCutOff;
     turn.error = member<std::string>(object, "error");
-    turn.tokens = member<std::vector<TokenId>>(object, "tokens");
-    turn.text_offsets = member<std::vector<uint32_t>>(object, "offsets");
+    turn.tokens = whole_numbers<TokenId>(member<json>(object, "tokens"));
+    turn.text_offsets = whole_numbers<uint32_t>(member<json>(object, "offsets"));
     const auto end = static_cast<uint32_t>(turn.text.size());
     turn.text_offsets.resize(turn.tokens.size(), end);
     for (uint32_t& offset : turn.text_offsets)
@@ -113,7 +140,7 @@ void read_answer(const json& object, const std::shared_ptr<const std::string>& s
 
 chat::Turn read_turn(const json& object, const std::shared_ptr<const std::string>& system) {
     chat::Turn turn;
-    turn.id = object.at("turn").get<chat::TurnId>();
+    turn.id = whole<chat::TurnId>(object.at("turn"));
     turn.parent = member<chat::TurnId>(object, "parent");
     turn.role = role_named(object.at("role").get<std::string>());
     turn.state = state_named(member<std::string>(object, "state", "done"));
@@ -327,6 +354,8 @@ void read_conversations(const std::string& path,
             reader.on(json::parse(*text), objects.place());
         } catch (const json::exception& error) {
             refuse(objects.place(), "does not make sense: " + std::string(error.what()));
+        } catch (const std::range_error& error) {
+            refuse(objects.place(), error.what());
         }
     }
     reader.finish();
