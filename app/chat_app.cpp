@@ -18,13 +18,6 @@ constexpr std::chrono::seconds kToastTime{3};
 // The first run's greeting tells how many models there are; it does not wait longer for that.
 constexpr std::chrono::milliseconds kGreetingPatience{800};
 
-ui::ColorWish color_wish(const Config& config) {
-    const std::string& wish = config.text("terminal.color");
-    return wish == "never"    ? ui::ColorWish::never
-           : wish == "always" ? ui::ColorWish::always
-                              : ui::ColorWish::automatic;
-}
-
 std::string join(const std::vector<std::string>& parts, std::string_view between) {
     std::string text;
     for (const std::string& part : parts) {
@@ -55,6 +48,7 @@ SessionOptions session_options(const ChatOptions& options, PlanLoad plan_load) {
             .fixed_seed = options.sampling.choice().fixed_seed,
             .system = options.system,
             .system_chosen = options.system_chosen,
+            .titles = options.config.text("chat.title") != "none",
             .temporary = options.temporary,
             .template_name = options.template_name,
             .context = options.context,
@@ -72,6 +66,7 @@ ChatApp::ChatApp(const ChatOptions& options, chat::Channel& channel, ui::LineEdi
                  ui::Terminal& terminal, core::StoreChannel* store)
     : options_(options),
       theme_(theme_of(options, theme_trouble_)),
+      theme_name_(options.theme.empty() ? "terminal" : options.theme),
       settings_(
           options.config, options.sampling,
           {.context = options.context, .kv = options.kv, .template_name = options.template_name},
@@ -81,7 +76,9 @@ ChatApp::ChatApp(const ChatOptions& options, chat::Channel& channel, ui::LineEdi
           session_options(options, [this](const std::string& path) { return plan_load(path); }),
           channel, store),
       editor_(editor),
-      terminal_(terminal) {
+      terminal_(terminal),
+      decoder_(std::chrono::milliseconds(settings_.config().integer("terminal.esc_ms"))) {
+    theme_watch_.watch(ui::Theme::file_of(theme_name_));
     editor_.set_completer([this](std::string_view line) { return complete_command(*this, line); });
 }
 
@@ -90,6 +87,7 @@ void ChatApp::start(TimePoint now) {
     if (!theme_trouble_.empty()) session_.say(theme_trouble_, true);
     for (const ConfigNotice& notice : settings_.config().notices())
         session_.say(notice.text, notice.mistake);
+    on_configured();
     if (options_.resume) return session_.open(*options_.resume);
     const std::string& startup = settings_.config().text("startup");
     if (options_.bundled_model) greeting_due_ = now + kGreetingPatience;
@@ -115,14 +113,14 @@ void ChatApp::on_events(TimePoint now) {
     const Activity before = session_.activity();
     if (!session_.drain(now)) return;
     follow();
-    transcript_stale_ = true;
     draw_soon_ = true;
-    if (wanted_turn_ != 0 && !session_.busy()) {
-        const chat::TurnId wanted = std::exchange(wanted_turn_, 0);
-        if (wanted <= session_.conversation().size()) report(session_.show_turn(wanted));
+    if (when_open_.second && !session_.busy()) {
+        const auto [conversation, action] = std::exchange(when_open_, {});
+        if (session_.saver().conversation_id() == conversation) action(*this);
     }
     // The end of an answer is worth a frame of its own: somebody who pressed C-c waits for it.
     if (session_.activity() != before) draw_now_ = true;
+    if (session_.activity() == Activity::idle && before != Activity::idle) name_when_idle();
 }
 
 void ChatApp::on_resize() {
@@ -133,6 +131,20 @@ void ChatApp::on_resize() {
 void ChatApp::on_resumed(TimePoint now) {
     terminal_.resume();
     toast("continued", now);
+}
+
+void ChatApp::on_returned(const Errand& errand, int status, TimePoint now) {
+    now_ = now;
+    terminal_.resume();
+    draw_now_ = true;
+    errand.done(*this, status);
+    changed_by_user();
+}
+
+// A message that was begun waits in the history.
+void ChatApp::end(TimePoint now) {
+    if (!editor_.text().empty()) editor_.add_history(editor_.text());
+    session_.end(now);
 }
 
 void ChatApp::on_timeout(TimePoint now) {
@@ -189,29 +201,15 @@ void ChatApp::new_chat(bool temporary) {
 
 // --- screen -----------------------------------------------------------------------------------
 
-// Brings the transcript in step with the session. What is shown already only grows.
+// Brings the transcript in step with the session.
 void ChatApp::sync_transcript() {
-    if (std::exchange(shown_conversation_, session_.conversation_number()) !=
-        session_.conversation_number()) {
-        transcript_.truncate(0);
-        transcript_.to_end();
-        browsed_ = 0;
-    }
-    const std::vector<Block> wanted = blocks_of(session_);
-    size_t same = 0;
-    while (same < wanted.size() && same < transcript_.size() &&
-           transcript_.item(same).key == wanted[same].item.key)
-        ++same;
-    transcript_.truncate(same);
-    for (size_t i = 0; i < wanted.size(); ++i) {
-        if (i >= same) transcript_.add(wanted[i].item);
-        show_block(transcript_, i, wanted[i]);
-    }
+    const uint32_t number = session_.conversation_number();
+    if (std::exchange(shown_conversation_, number) != number) browsed_ = 0;
+    feed_.sync();
     // The selected turn may have left the line with what was done to it.
     if (browsed_ != 0 && !session_.conversation().is_on_line(browsed_))
         browsed_ = session_.conversation().tip();
     transcript_.select(browsed_ == 0 ? std::nullopt : std::optional<uint64_t>(browsed_));
-    transcript_stale_ = false;
 }
 
 // Numbers that change with every token are shown four times a second: a row that flickers cannot be
@@ -253,7 +251,10 @@ ui::ScreenState ChatApp::screen_state() const {
     if (!toast_.empty()) insert(toast_);
     if (!editor_.candidates().empty()) insert(join(editor_.candidates(), " "));
     if (prefix_) insert("C-x-");
-    if (browsed_ != 0)
+    if (held_paste_) insert(held_paste_text());
+    if (const std::string hint = browser_.hint(*this); !hint.empty())
+        insert(hint);
+    else if (browsed_ != 0)
         insert("message " + number_of(browsed_) +
                ": j k move, y copy, e edit, r again, [ ] others, f fork, q back");
     if (editing_ != 0) insert("editing message " + number_of(editing_) + " (C-c leaves it)");
@@ -265,7 +266,7 @@ bool ChatApp::draw(TimePoint now) {
                      (status_behind_ && now >= status_time_ + kStatusPeriod);
     if (!due) return false;
     now_ = now;
-    if (transcript_stale_) sync_transcript();
+    sync_transcript();
     refresh_status();
     ui::ScreenState state = screen_state();
     const bool asking = panel_ && panel_->name() == "context";
@@ -274,8 +275,10 @@ bool ChatApp::draw(TimePoint now) {
     if (panel_) {
         panel_->refresh(*this);
         state.panel = &panel_->list();
+        state.panel_columns = static_cast<int>(settings_.config().integer("ui.panel_width"));
     }
     ui::Frame frame = ui::draw_screen(terminal_.size(), state, transcript_, theme_);
+    if (panel_) panel_->look(*this);
     terminal_.present(frame.surface, frame.cursor);
     screen_ = std::move(frame.surface);
     cursor_ = frame.cursor;

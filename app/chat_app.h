@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,10 +11,16 @@
 #include <utility>
 #include <vector>
 
+#include "app/attachments.h"
+#include "app/browser.h"
 #include "app/chat_models.h"
 #include "app/chat_session.h"
 #include "app/chat_settings.h"
+#include "app/key_bindings.h"
 #include "app/panel.h"
+#include "app/terminal_guest.h"
+#include "app/theme_watch.h"
+#include "app/transcript_feed.h"
 #include "core/chat/channel.h"
 #include "ui/keys.h"
 #include "ui/line_editor.h"
@@ -59,6 +66,9 @@ class ChatApp {
     void on_input(std::string_view bytes, TimePoint now);
     void on_events(TimePoint now);
     void on_resize();
+    // The file of the theme has changed: what is wrong with it is told, and the old one stays.
+    ThemeWatch& theme_watch() { return theme_watch_; }
+    void on_theme_changed();
     // The search for models has ended.
     void on_models_found();
     void on_timeout(TimePoint now);
@@ -72,12 +82,15 @@ class ChatApp {
     std::optional<TimePoint> next_wakeup() const;
 
     // What is not saved yet is given to the store. The last call.
-    void end(TimePoint now) { session_.end(now); }
+    void end(TimePoint now);
 
     // For the loop.
     std::optional<int> exit_status() const { return exit_status_; }
     void quit(int status) { exit_status_ = status; }
     bool take_suspend() { return std::exchange(suspend_, false); }
+    std::optional<Errand> take_errand() { return std::exchange(errand_, std::nullopt); }
+    // After a guest had the terminal; `done` of its errand.
+    void on_returned(const Errand& errand, int status, TimePoint now);
     // After the shell had the terminal.
     void on_resumed(TimePoint now);
     // What stays on the shell's screen: title and the end of the last answer.
@@ -93,7 +106,14 @@ class ChatApp {
     // Loads what a name, a number or a path means, unless memory stands against it; then the user
     // is asked. Throws core::Error(model_not_found).
     void load_model(const std::string& wanted);
+    const KeyBindings& bindings() const { return bindings_; }
+    // The configuration was read again.
+    void on_configured();
     ui::Transcript& transcript() { return transcript_; }
+    const ui::Transcript& transcript() const { return transcript_; }
+    // Throws core::Error(config); then the theme stays as it was.
+    void use_theme(const std::string& name);
+    const std::string& theme_name() const { return theme_name_; }
     void toast(std::string text, TimePoint now);
     void say(std::string text) { session_.say(std::move(text)); }
     void refuse(std::string sentence) { session_.say(std::move(sentence), true); }
@@ -105,15 +125,25 @@ class ChatApp {
     // Opens the panel of that name, or closes it; one at a time.
     void toggle_panel(std::string_view name);
     void open_panel(std::string_view name);
-    // Shows the line through a turn as soon as the conversation that is being opened is there.
-    void show_when_open(chat::TurnId turn) { wanted_turn_ = turn; }
+    // Does this as soon as the conversation that is being opened is there.
+    void when_open(std::string conversation, std::function<void(ChatApp& app)> action) {
+        when_open_ = {std::move(conversation), std::move(action)};
+    }
     // Selects a turn of the line, which then has the keyboard; 0: none has.
     void browse(chat::TurnId turn);
     chat::TurnId browsed() const { return browsed_; }
+    Browser& browser() { return browser_; }
     bool vi_mode() const { return editor_.is_vi(); }
     void copy(const std::string& text, std::string_view what);
     // Puts a text into the composer.
     void compose(const std::string& text) { editor_.set_text(text); }
+    // Adds one where the cursor is, as a paste does; or empties it, for C-y to bring back.
+    void insert(std::string_view text) { editor_.paste(text); }
+    void clear_line() { editor_.kill_line(); }
+    // What goes with the message that is in it.
+    MessageFiles& message_files() { return message_files_; }
+    // Another program gets the terminal.
+    void go_out(Errand errand) { errand_ = std::move(errand); }
     TimePoint now() const { return now_; }
     // The keyboard's part of the line editor.
     void give_to_editor(std::string_view bytes);
@@ -133,8 +163,12 @@ class ChatApp {
     bool on_browse_key(const ui::Key& key, std::string_view name);
     bool on_offer_key(std::string_view name);
     bool on_panel_key(const ui::Key& key, std::string_view name);
+    void on_paste(const std::string& text);
+    bool on_held_paste_key(std::string_view name);
+    std::string held_paste_text() const;
     bool move_vertically(const ui::Key& key);
     void submit(const std::string& line);
+    void send_message(const std::string& line);
     void changed_by_user();
     std::string number_of(chat::TurnId turn) const;
 
@@ -145,6 +179,7 @@ class ChatApp {
     LoadPlan plan_load(const std::string& path) const;
     void follow();
     void greet();
+    void name_when_idle();
     bool answer_question(const std::string& line);
 
     void sync_transcript();
@@ -155,15 +190,19 @@ class ChatApp {
     // Constant after construction.
     const ChatOptions options_;
     std::string theme_trouble_;  // why it is not the one that is configured
-    const ui::Theme theme_;
 
+    ui::Theme theme_;
+    std::string theme_name_;
+    ThemeWatch theme_watch_;
     ChatSettings settings_;
+    KeyBindings bindings_;
     ChatModels models_;
     ChatSession session_;
     ui::LineEditor& editor_;
     ui::Terminal& terminal_;
     ui::KeyDecoder decoder_;
     ui::Transcript transcript_;
+    TranscriptFeed feed_{session_, message_files_, transcript_};
     ui::Surface screen_{ui::Size{}};
     std::optional<ui::Position> cursor_;
 
@@ -172,8 +211,8 @@ class ChatApp {
     TimePoint last_draw_;
     bool draw_soon_ = true;  // the engine changed something
     bool draw_now_ = true;   // the user did
-    bool transcript_stale_ = true;
     uint32_t shown_conversation_ = 0;
+    std::optional<uint32_t> named_conversation_;  // by the model, unasked
     std::vector<ui::StatusSegment> status_;
     TimePoint status_time_;
     bool status_behind_ = false;  // numbers were held back; shown when their time has come
@@ -183,12 +222,19 @@ class ChatApp {
     std::optional<ui::Key> prefix_;  // C-x was pressed
     std::unique_ptr<Panel> panel_;   // has the keyboard
     chat::TurnId browsed_ = 0;       // selected; has the keyboard
-    chat::TurnId wanted_turn_ = 0;   // shown when its conversation is there
-    chat::TurnId editing_ = 0;       // what the composer's text will take the place of
+    Browser browser_;
+    std::pair<std::string, std::function<void(ChatApp& app)>> when_open_;  // null: nothing
+    chat::TurnId editing_ = 0;  // what the composer's text will take the place of
     std::optional<int> exit_status_;
     bool suspend_ = false;
+    std::optional<Errand> errand_;
+    std::optional<std::string> held_paste_;  // waits for a word of the user
+    MessageFiles message_files_;
     bool quit_confirmed_ = false;
 };
+
+// What the configuration says about colours.
+ui::ColorWish color_wish(const Config& config);
 
 // Runs the chat on the terminal of the process until the user leaves; returns the exit status.
 // Something must be attached to the channel, or become so; `store` may be null: nothing is saved.

@@ -3,8 +3,16 @@
 #include <utility>
 
 #include "app/chat_app.h"
+#include "core/base/error.h"
 
 namespace app {
+
+ui::ColorWish color_wish(const Config& config) {
+    const std::string& wish = config.text("terminal.color");
+    return wish == "never"    ? ui::ColorWish::never
+           : wish == "always" ? ui::ColorWish::always
+                              : ui::ColorWish::automatic;
+}
 
 LoadPlan ChatApp::plan_load(const std::string& path) const {
     const LoadSettings load = settings_.load_settings(path);
@@ -58,8 +66,43 @@ void ChatApp::greet() {
     greeting_due_.reset();
     if (!session_.conversation().empty()) return;
     session_.say(first_run_text(models_.models(), options_.data_folder));
-    transcript_stale_ = true;
     draw_now_ = true;
+}
+
+// Where the user wants that: after the first answer, and never twice.
+void ChatApp::name_when_idle() {
+    const chat::Conversation& conversation = session_.conversation();
+    const chat::TurnId answer = conversation.last_answer();
+    const bool first = answer != 0 && conversation.line(answer).size() == 2 &&
+                       conversation.siblings(answer).size() == 1 &&
+                       conversation.turn(answer).state == chat::TurnState::done;
+    if (!first || settings_.config().text("chat.title") != "model-idle") return;
+    if (std::exchange(named_conversation_, session_.conversation_number()) !=
+        session_.conversation_number())
+        session_.name_by_model(now_);
+}
+
+void ChatApp::on_configured() {
+    bindings_ = KeyBindings(settings_.config());
+    for (const ConfigNotice& notice : bindings_.notices())
+        session_.say(notice.text, notice.mistake);
+}
+
+void ChatApp::use_theme(const std::string& name) {
+    theme_ = ui::Theme::named(name, color_wish(settings_.config()));
+    theme_name_ = name;
+    theme_watch_.watch(ui::Theme::file_of(name));
+    draw_now_ = true;
+}
+
+void ChatApp::on_theme_changed() {
+    if (!theme_watch_.changed()) return;
+    draw_now_ = true;
+    try {
+        theme_ = ui::Theme::named(theme_name_, color_wish(settings_.config()));
+    } catch (const core::Error& error) {
+        refuse(error.sentence());
+    }
 }
 
 }  // namespace app

@@ -8,6 +8,7 @@
 #include "app/clipboard.h"
 #include "app/commands.h"
 #include "core/base/error.h"
+#include "core/base/units.h"
 #include "ui/key_names.h"
 
 namespace app {
@@ -27,7 +28,7 @@ void ChatApp::dispatch(const ui::Input& input) {
     if (const auto* key = std::get_if<Key>(&input)) {
         on_key(*key);
     } else if (const auto* paste = std::get_if<ui::Paste>(&input)) {
-        editor_.paste(paste->text);
+        on_paste(paste->text);
     } else if (const auto* wheel = std::get_if<ui::Wheel>(&input)) {
         transcript_.scroll(wheel->lines);
     } else if (const auto* report = std::get_if<ui::ModeReport>(&input)) {
@@ -46,6 +47,7 @@ void ChatApp::on_key(const Key& key) {
         if (!run_key(*this, "C-x " + name)) give_to_editor(prefix.bytes + key.bytes);
         return;
     }
+    if (on_held_paste_key(name)) return;
     if (name == "C-c") return interrupt(now_);
     if (on_offer_key(name) || on_panel_key(key, name) || on_browse_key(key, name))
         return changed_by_user();
@@ -98,9 +100,37 @@ bool ChatApp::on_offer_key(std::string_view name) {
     return false;
 }
 
+// A large paste is more often a mistake than a message.
+void ChatApp::on_paste(const std::string& text) {
+    const auto lines = std::count(text.begin(), text.end(), '\n') + 1;
+    if (lines <= settings_.config().integer("terminal.paste_lines_confirm"))
+        return editor_.paste(text);
+    held_paste_ = text;
+}
+
+std::string ChatApp::held_paste_text() const {
+    const auto lines = std::count(held_paste_->begin(), held_paste_->end(), '\n') + 1;
+    return "paste " + core::with_commas(static_cast<uint64_t>(lines)) +
+           " lines? y yes, f as a file with the message, n no";
+}
+
+bool ChatApp::on_held_paste_key(std::string_view name) {
+    if (!held_paste_) return false;
+    if (name == "y" || name == "Enter") {
+        editor_.paste(*std::exchange(held_paste_, std::nullopt));
+    } else if (name == "f") {
+        message_files_.attach_text("pasted", *std::exchange(held_paste_, std::nullopt));
+        changed_by_user();
+    } else if (name == "n" || name == "Esc" || name == "C-c" || name == "C-g") {
+        held_paste_.reset();
+    }
+    return true;
+}
+
 // Nothing that is typed while a message is selected reaches the composer.
 bool ChatApp::on_browse_key(const Key& key, std::string_view name) {
     if (browsed_ == 0) return false;
+    if (browser_.on_key(*this, key, name)) return true;
     if (run_key(*this, name, true)) return true;
     const bool everywhere = (key.modifiers & (ui::kControl | ui::kAlt)) != 0 ||
                             key.code == KeyCode::function || key.is(KeyCode::page_up) ||
@@ -109,13 +139,16 @@ bool ChatApp::on_browse_key(const Key& key, std::string_view name) {
 }
 
 void ChatApp::copy(const std::string& text, std::string_view what) {
-    const std::string way = copy_to_clipboard(text, terminal_);
+    const std::string way =
+        copy_to_clipboard(text, terminal_, settings_.config().text("terminal.clipboard"));
     toast("copied the " + std::string(what) + " via " + way, now_);
 }
 
 void ChatApp::browse(chat::TurnId turn) {
     browsed_ = turn;
-    if (turn == 0) transcript_.to_end();
+    if (turn != 0) return;
+    browser_.leave(*this);
+    transcript_.to_end();
 }
 
 // What is typed into a panel never reaches the composer; C-x and function keys stay commands.
@@ -150,7 +183,7 @@ void ChatApp::give_to_editor(std::string_view bytes) {
 }
 
 void ChatApp::submit(const std::string& line) {
-    if (is_blank(line)) return;
+    if (is_blank(line) && message_files_.attached().empty()) return;
     const Config& config = settings_.config();
     if (!config.boolean("input.history_ignore_space") || !line.starts_with(' '))
         editor_.add_history(line);
@@ -163,21 +196,36 @@ void ChatApp::submit(const std::string& line) {
         editor_.set_text(line);
         return toast("not while something runs; stop it first (C-c)", now_);
     }
-    const std::string text = line.starts_with("//") ? line.substr(1) : line;
+    try {
+        send_message(line.starts_with("//") ? line.substr(1) : line);
+    } catch (const core::Error& error) {
+        editor_.set_text(line);
+        refuse(error.sentence());
+    }
+}
+
+void ChatApp::send_message(const std::string& line) {
+    if (editing_ != 0 && session_.busy()) {
+        editor_.set_text(line);
+        return toast("Stop the answer first (C-c).", now_);
+    }
+    const bool answer =
+        editing_ != 0 && session_.conversation().turn(editing_).role == chat::Role::assistant;
+    chat::Prompt prompt = answer ? chat::Prompt{.text = line} : message_files_.take(line);
     if (const chat::TurnId edited = std::exchange(editing_, 0); edited != 0)
-        return report(session_.edit(edited, text, now_));
-    session_.send(text, now_);
+        return report(session_.edit(edited, std::move(prompt), now_));
+    session_.send(std::move(prompt), now_);
 }
 
 void ChatApp::begin_edit(chat::TurnId turn) {
     browse(0);
     editing_ = turn;
     editor_.set_text(session_.conversation().turn(turn).text);
+    message_files_.edit(session_.conversation().turn(turn));
 }
 
 // What a user does shows at once, in the status row too.
 void ChatApp::changed_by_user() {
-    transcript_stale_ = true;
     status_time_ = {};
 }
 
@@ -191,28 +239,40 @@ void ChatApp::interrupt(TimePoint now) {
         session_.stop();
         // What waits is not sent after a stop; it comes back to be looked at.
         std::string waiting;
-        for (const std::string& prompt : session_.take_queue())
-            waiting += prompt + "\n";
+        for (const chat::Prompt& prompt : session_.take_queue()) {
+            waiting += prompt.text + "\n";
+            message_files_.attach(prompt.files);
+        }
         if (waiting.empty()) return;
         waiting += editor_.text();
         if (waiting.ends_with('\n')) waiting.pop_back();
         editor_.set_text(waiting);
     } else if (std::exchange(editing_, 0) != 0) {
         editor_.kill_line();
+        message_files_.clear();
         toast("not edited; C-y brings the text back", now);
     } else if (!editor_.text().empty()) {
         editor_.kill_line();
         toast("cleared; C-y brings it back", now);
+    } else if (!message_files_.attached().empty()) {
+        message_files_.clear();
+        toast("nothing is attached any more", now);
     } else {
         toast("C-d to quit", now);
     }
 }
 
 void ChatApp::end_of_input() {
-    if (session_.queue().empty() || quit_confirmed_)
+    const std::string& wish = settings_.config().text("ui.confirm_quit");
+    const bool ask = wish == "always" || (wish != "never" && !session_.queue().empty());
+    if (!ask || quit_confirmed_)
         return quit(session_.load_failure() ? session_.load_failure()->exit_code : 0);
     quit_confirmed_ = true;
-    toast(std::to_string(session_.queue().size()) + " prompts wait; once more to quit", now_);
+    const size_t waiting = session_.queue().size();
+    if (waiting == 0) return toast("once more to quit", now_);
+    toast(std::to_string(waiting) + (waiting == 1 ? " message waits" : " messages wait") +
+              "; once more to quit",
+          now_);
 }
 
 void ChatApp::report(const std::optional<std::string>& trouble) {

@@ -139,7 +139,8 @@ class ChatLoop {
         if (!terminal_.replaced_term().empty())
             app_.say("No terminfo for \"" + terminal_.replaced_term() +
                      "\"; using xterm-256color. Install ncurses-term for full support.");
-        terminal_.query_synchronized_updates();
+        if (app_.settings().config().text("terminal.sync") == "auto")
+            terminal_.query_synchronized_updates();
         app_.start(steady_clock::now());
         while (!app_.exit_status())
             turn();
@@ -147,6 +148,7 @@ class ChatLoop {
             terminal_.suspend();
             ::_exit(kEmergencyStatus);  // C-\: nobody is waited for
         }
+        guest_.reset();
         app_.end(steady_clock::now());
         return *app_.exit_status();
     }
@@ -157,18 +159,38 @@ class ChatLoop {
     static constexpr int kEmergencyStatus = 131;
 
     void turn() {
-        app_.draw(steady_clock::now());
+        if (!guest_) app_.draw(steady_clock::now());
         if (control_) control_->serve(app_);
         wait();
         const bool told = store_ != nullptr && is_ready(3);
         if (models_index_ != 0 && is_ready(models_index_)) app_.on_models_found();
+        if (theme_index_ != 0 && is_ready(theme_index_)) app_.on_theme_changed();
         if (told) store_->events.acknowledge();
         if (is_ready(1)) channel_.acknowledge_events();
         if (told || is_ready(1)) app_.on_events(steady_clock::now());
         if (is_ready(2)) read_signals();
         if (is_ready(0)) read_keys();
         app_.on_timeout(steady_clock::now());
+        if (guest_ && is_ready(guest_index_)) take_terminal_back();
         if (app_.take_suspend()) suspend(true);
+        if (auto errand = app_.take_errand()) lend_terminal(std::move(*errand));
+    }
+
+    void lend_terminal(Errand errand) {
+        errand_ = std::move(errand);
+        terminal_.suspend();
+        try {
+            guest_.emplace(errand_);
+        } catch (const core::Error& error) {
+            app_.refuse(error.sentence());
+            app_.on_returned(errand_, kNoSuchProgram, steady_clock::now());
+        }
+    }
+
+    void take_terminal_back() {
+        const int status = guest_->wait();
+        guest_.reset();
+        app_.on_returned(errand_, status, steady_clock::now());
     }
 
     bool is_ready(size_t index) const { return fds_[index].revents != 0; }
@@ -184,9 +206,19 @@ class ChatLoop {
             models_index_ = fds_.size();
             fds_.push_back({.fd = found, .events = POLLIN, .revents = 0});
         }
+        theme_index_ = 0;
+        if (const int theme = app_.theme_watch().fd(); theme >= 0) {
+            theme_index_ = fds_.size();
+            fds_.push_back({.fd = theme, .events = POLLIN, .revents = 0});
+        }
+        if (guest_) {
+            fds_.front().fd = -1;  // keys are the guest's
+            guest_index_ = fds_.size();
+            fds_.push_back({.fd = guest_->fd(), .events = POLLIN, .revents = 0});
+        }
         if (control_) control_->add_to(fds_);
         int timeout = -1;
-        if (const auto next = app_.next_wakeup()) {
+        if (const auto next = guest_ ? app_.session().next_wakeup() : app_.next_wakeup()) {
             const auto left =
                 std::chrono::ceil<std::chrono::milliseconds>(*next - steady_clock::now());
             timeout = static_cast<int>(std::max<int64_t>(left.count(), 0));
@@ -212,7 +244,19 @@ class ChatLoop {
             on_signal(static_cast<int>(info.ssi_signo));
     }
 
+    // What the terminal sends to all of the process group is the guest's.
+    void on_signal_for_guest(int signal) {
+        switch (signal) {
+            case SIGWINCH:
+            case SIGINT:
+            case SIGCONT: break;
+            case SIGTSTP: stop_process(false); break;
+            default: app_.quit(128 + signal); break;
+        }
+    }
+
     void on_signal(int signal) {
+        if (guest_) return on_signal_for_guest(signal);
         switch (signal) {
             case SIGWINCH: app_.on_resize(); break;
             case SIGINT: app_.interrupt(steady_clock::now()); break;
@@ -238,7 +282,11 @@ class ChatLoop {
     std::optional<Descriptor> signal_fd_;
     std::optional<ControlSocket> control_;
     std::vector<pollfd> fds_;
-    size_t models_index_ = 0;  // in fds_; 0: nothing is looked for
+    Errand errand_;
+    std::optional<TerminalGuest> guest_;  // has the terminal
+    size_t guest_index_ = 0;              // in fds_
+    size_t theme_index_ = 0;              // in fds_; 0: it is built in
+    size_t models_index_ = 0;             // in fds_; 0: nothing is looked for
 };
 
 }  // namespace

@@ -48,6 +48,13 @@ std::vector<ModelHeader> ChatModels::models() const {
     return scan_ == nullptr ? std::vector<ModelHeader>() : scan_->models();
 }
 
+std::vector<std::string> ChatModels::names() const {
+    std::vector<std::string> names;
+    for (const ModelHeader& model : models())
+        if (model.problem.empty()) names.push_back(model.name);
+    return names;
+}
+
 std::string ChatModels::path_of(const std::string& wanted) const {
     const std::vector<ModelHeader> known = models();
     if (wanted.starts_with('#')) {

@@ -24,6 +24,8 @@ class ChatModels {
     explicit ChatModels(std::vector<ModelPlace> places);
 
     std::vector<ModelHeader> models() const;
+    // Of those that can be run.
+    std::vector<std::string> names() const;
     bool searching() const { return scan_ != nullptr && !scan_->finished(); }
     // To poll for the end of the search; -1: there is none.
     int event_fd() const { return scan_ == nullptr ? -1 : scan_->event_fd(); }

@@ -25,14 +25,14 @@ uint64_t random_seed() {
 }  // namespace
 
 std::string_view activity_name(Activity activity) {
-    constexpr std::array<std::string_view, 10> kNames = {
-        "no model", "open", "load",     "idle",     "saving",
-        "prefill",  "gen",  "stopping", "counting", "compacting"};
+    constexpr std::array<std::string_view, 11> kNames = {
+        "no model", "open",     "load",     "idle",       "saving", "prefill",
+        "gen",      "stopping", "counting", "compacting", "naming"};
     return kNames.at(static_cast<size_t>(activity));
 }
 
 ChatSession::ChatSession(SessionOptions options, chat::Channel& channel, core::StoreChannel* store)
-    : options_(std::move(options)), channel_(channel), saver_(store) {
+    : options_(std::move(options)), channel_(channel), saver_(store), file_tokens_(channel) {
     conversation_.set_system(options_.system);
     saver_.begin(options_.temporary);
 }
@@ -75,41 +75,6 @@ void ChatSession::load_model(std::string path, std::string fallback, Asked asked
     channel_.submit(std::move(request));
 }
 
-void ChatSession::send(std::string prompt, TimePoint now) {
-    queue_.push_back(std::move(prompt));
-    send_next(now);
-}
-
-void ChatSession::send_next(TimePoint now) {
-    now_ = now;
-    if (busy() || !model_ || queue_.empty()) return;
-    std::string prompt = std::move(queue_.front());
-    queue_.pop_front();
-    send_after(conversation_.tip(), std::move(prompt), now);
-}
-
-void ChatSession::send_after(chat::TurnId parent, std::string prompt, TimePoint now) {
-    Sending sending{.text = std::move(prompt), .parent = parent};
-    if (!saver_.saves()) return send_now(std::move(sending), now);
-    chat::Turn turn;
-    turn.id = conversation_.size() + 1;
-    turn.parent = parent;
-    turn.text = sending.text;
-    sending.id = saver_.save_prompt(conversation_, head(sending.text), std::move(turn));
-    sending_ = std::move(sending);
-}
-
-// The prompt is on the disk, or cannot be saved.
-void ChatSession::sent(TimePoint now) {
-    send_now(*std::exchange(sending_, std::nullopt), now);
-}
-
-void ChatSession::send_now(Sending prompt, TimePoint now) {
-    const chat::TurnId turn = conversation_.add_user(std::move(prompt.text), prompt.parent);
-    redo_.clear();
-    if (!prompt.stopped) answer({.prompt = turn}, now);
-}
-
 void ChatSession::generate(const Attempt& attempt, TimePoint now) {
     chat::Sampling sampling = attempt.sampling.value_or(options_.sampling);
     if (!attempt.fixed_seed && !options_.fixed_seed) sampling.seed = random_seed();
@@ -124,8 +89,8 @@ void ChatSession::generate(const Attempt& attempt, TimePoint now) {
                            .persist = !saver_.temporary()};
     running_ = Running{.id = request.id, .cancel = request.cancel, .answers = {}, .started = now};
     for (uint32_t choice = 0; choice < attempt.count; ++choice)
-        running_->answers.push_back(
-            conversation_.begin_answer(attempt.prompt, model_->name, sampling, choice));
+        running_->answers.push_back(conversation_.begin_answer(attempt.prompt, model_->name,
+                                                               sampling, choice, model_->format));
     conversation_.move_tip(running_->answers.front());
     compare_with_past(attempt.prompt, *running_);
     progress_ = {.id = request.id, .phase = chat::Phase::prefill};
@@ -150,12 +115,6 @@ bool ChatSession::stop() {
         loading_->stopping = true;
     }
     return busy();
-}
-
-std::vector<std::string> ChatSession::take_queue() {
-    std::vector<std::string> prompts(queue_.begin(), queue_.end());
-    queue_.clear();
-    return prompts;
 }
 
 void ChatSession::restart(bool temporary) {
@@ -210,8 +169,8 @@ bool ChatSession::drain(TimePoint now) {
     now_ = now;
     bool any = false;
     if (core::StoreChannel* store = saver_.store())
-        while (const auto event = store->events.pop()) {
-            std::visit([this, now](const auto& what) { on(what, now); }, *event);
+        while (auto event = store->events.pop()) {
+            std::visit([this, now](auto& what) { on(what, now); }, *event);
             any = true;
         }
     while (const auto event = channel_.poll_event()) {
@@ -227,6 +186,7 @@ void ChatSession::on(const chat::ModelReady& ready, TimePoint now) {
     model_ = ready;
     load_failure_.reset();
     model_->name = core::sanitize(ready.name);
+    line_states_.serve(&*model_);
     if (std::exchange(prefetch_wanted_, false))
         ask_kv(chat::KvAction::prefetch, {conversation_.tip()}, false);
     else
@@ -248,6 +208,7 @@ void ChatSession::on(const chat::Done& done, TimePoint /*now*/) {
         unloading_ = 0;
         model_.reset();
         residency_.forget();
+        line_states_.serve(nullptr);
         return say("Unloaded. /reload brings the model back, /model another one.");
     }
     const auto update = updates_.find(done.id);
@@ -312,6 +273,7 @@ void ChatSession::on(const chat::Finished& finished, TimePoint now) {
     if (!running_ || finished.id != running_->id || finished.choice >= running_->answers.size())
         return;
     conversation_.finish(running_->answers[finished.choice], finished);
+    saver_.keep_line(running_->answers[finished.choice], finished);
     if (!finished.last_choice) return;
     const chat::Usage& usage = finished.usage;
     context_used_ = usage.prompt + usage.generated;
@@ -326,6 +288,8 @@ void ChatSession::on(const chat::Finished& finished, TimePoint now) {
 
 void ChatSession::on(const chat::Failed& failed, TimePoint now) {
     updates_.erase(failed.id);
+    if (line_states_.on(failed)) return;
+    if (file_tokens_.on(failed)) return;
     if (const auto asked = kv_requests_.find(failed.id); asked != kv_requests_.end()) {
         if (asked->second.asked_for) say(failed.sentence, true);
         kv_requests_.erase(asked);
@@ -374,7 +338,7 @@ Activity ChatSession::activity() const {
         return running_->reading ? Activity::prefill : Activity::generating;
     }
     if (loading_) return loading_->stopping ? Activity::stopping : Activity::loading;
-    if (compacting_) return Activity::compacting;
+    if (compacting_) return compacting_->title ? Activity::naming : Activity::compacting;
     if (counting_) return counting_->stopped ? Activity::stopping : Activity::counting;
     if (opening_) return Activity::opening;
     if (sending_) return sending_->stopped ? Activity::stopping : Activity::saving;

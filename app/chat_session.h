@@ -17,7 +17,9 @@
 
 #include "app/chat_saver.h"
 #include "app/context_plan.h"
+#include "app/file_tokens.h"
 #include "app/library.h"
+#include "app/line_states.h"
 #include "app/residency.h"
 #include "core/chat/channel.h"
 #include "core/chat/conversation.h"
@@ -38,6 +40,7 @@ enum class Activity : uint8_t {
     stopping,
     counting,    // whether a prompt fits
     compacting,  // turns that leave the context are being summed up
+    naming,      // the model is asked for a title
 };
 
 // The word of an activity in the status row and on the control socket.
@@ -60,6 +63,7 @@ struct SessionOptions {
     bool fixed_seed = false;  // else every answer gets a seed of its own
     std::string system = {};
     bool system_chosen = false;  // else a conversation that is opened keeps its own
+    bool titles = true;          // from the first words, where the user gives none
     bool temporary = false;      // no conversation of this session is kept
     std::string template_name = {};
     uint32_t context = 0;
@@ -119,14 +123,18 @@ class ChatSession {
     void open_last();
     void load(std::string path, TimePoint now);
     // Sends a prompt, or queues it while something runs or no model is there.
-    void send(std::string prompt, TimePoint now);
+    void send(chat::Prompt prompt, TimePoint now);
     // Stops loading, reading or answering; what there is of an answer stays. False: nothing runs.
     bool stop();
     // Takes the prompts that wait, oldest first.
-    std::vector<std::string> take_queue();
+    std::vector<chat::Prompt> take_queue();
+    // One of them. REQUIRES: index < queue().size().
+    chat::Prompt take_queued(size_t index);
     // A new, empty conversation; a temporary one is kept nowhere. REQUIRES: not busy().
     void restart(bool temporary = false);
     void set_sampling(const chat::Sampling& sampling, bool fixed_seed);
+    void set_stop(std::vector<std::string> texts) { options_.stop = std::move(texts); }
+    const std::vector<std::string>& stop_texts() const { return options_.stop; }
     void set_max_tokens(uint32_t tokens) { options_.max_tokens = tokens; }
     void set_system(std::string text);
     // The engine lets go of the model. Returns why not, or nothing.
@@ -140,7 +148,7 @@ class ChatSession {
     std::optional<std::string> regenerate(Attempt attempt, TimePoint now);
     // Sends another text in place of the user's turn `id`, as its sibling, and answers it; or puts
     // one in place of an answer, as a sibling that is marked edited.
-    std::optional<std::string> edit(chat::TurnId id, std::string text, TimePoint now);
+    std::optional<std::string> edit(chat::TurnId id, chat::Prompt prompt, TimePoint now);
     // Goes on with an answer (0: the last turn), in a sibling that begins with what is there and
     // then `text`. To a prompt without an answer: an answer that begins with `text`.
     std::optional<std::string> resume_answer(chat::TurnId id, const std::string& text,
@@ -165,6 +173,8 @@ class ChatSession {
     void decide(ContextChoice choice, TimePoint now);
     // Sums up all but the last exchanges; `preview` only tells the summary.
     std::optional<std::string> compact(uint32_t keep, bool preview, TimePoint now);
+    // Asks the model for a title.
+    std::optional<std::string> name_by_model(TimePoint now);
     // Loads the model anew with another window. Returns why not, or nothing.
     std::optional<std::string> set_context(uint32_t tokens, TimePoint now);
     void set_context_policy(ContextPolicy policy) { options_.context_policy = policy; }
@@ -172,7 +182,7 @@ class ChatSession {
     // Tokens that are kept free for the answer.
     uint32_t reserved() const;
     // Turns of the line that the window has no room for.
-    uint32_t turns_outside() const;
+    uint32_t turns_outside() const { return conversation_.turns_outside(); }
     // A turn with all that follows it is not shown any more; the newest removal is taken back.
     std::optional<std::string> remove_subtree(chat::TurnId id);
     std::optional<std::string> restore_subtree();
@@ -187,6 +197,9 @@ class ChatSession {
     std::optional<std::string> export_to(std::string path, bool whole_tree);
     Library& library() { return library_; }
     const Library& library() const { return library_; }
+    // Where lines of saved conversations and of branches are in the KV cache.
+    LineStates& line_states() { return line_states_; }
+    const LineStates& line_states() const { return line_states_; }
     // What the user may choose now; he is asked in the transcript. Once.
     Offer take_offer() { return std::exchange(offer_, Offer::none); }
     Offer offer() const { return offer_; }
@@ -214,13 +227,16 @@ class ChatSession {
     const ChatSaver& saver() const { return saver_; }
     const Residency& residency() const { return residency_; }
     // The prompt that is on its way to the disk; null: none.
-    const std::string* sending() const { return sending_ ? &sending_->text : nullptr; }
+    const chat::Prompt* sending() const { return sending_ ? &sending_->prompt : nullptr; }
     // Share of a restore that was asked for in advance, 0..1; nothing: none is under way.
     std::optional<double> prefetched() const;
     // Why the past of the conversation is read again; empty: it is not, or nobody knows.
     std::string reread_reason() const;
     const std::vector<Notice>& notices() const { return notices_; }
-    const std::deque<std::string>& queue() const { return queue_; }
+    const std::deque<chat::Prompt>& queue() const { return queue_; }
+    // Asks for what the files of messages have in tokens, as far as nobody did.
+    void count_files(const chat::Attachments& files);
+    const FileTokens& file_tokens() const { return file_tokens_; }
     const chat::Sampling& sampling() const { return options_.sampling; }
     bool fixed_seed() const { return options_.fixed_seed; }
     const std::optional<chat::ModelReady>& model() const { return model_; }
@@ -261,7 +277,7 @@ class ChatSession {
     // A prompt that is not drawn as sent before it is on the disk.
     struct Sending {
         core::StoreRequestId id = 0;
-        std::string text;
+        chat::Prompt prompt;
         chat::TurnId parent = 0;
         bool stopped = false;
     };
@@ -283,12 +299,14 @@ class ChatSession {
         Attempt attempt;
         bool stopped = false;
     };
+    // A question of ours about the conversation, which does not become a part of it.
     struct Compacting {
         chat::RequestId id = 0;
-        chat::CancelFlag cancel;
-        ContextPlan plan;
-        std::optional<Attempt> then;  // the answer it is for
+        chat::CancelFlag cancel = {};
+        ContextPlan plan = {};
+        std::optional<Attempt> then = {};  // the answer it is for
         bool preview = false;
+        bool title = false;  // that is what is asked for, and nothing leaves
         std::string summary = {};
     };
     struct Update {
@@ -314,11 +332,14 @@ class ChatSession {
     void leave_out(const ContextPlan& plan, std::string_view how);
     void start_compacting(const ContextPlan& plan, std::optional<Attempt> then, bool preview,
                           TimePoint now);
+    void ask_aside(chat::TurnId last, std::string_view question, uint32_t most_tokens,
+                   Compacting aside, TimePoint now);
     void compacted(chat::FinishReason reason, TimePoint now);
+    void named(const std::string& answer, TimePoint now);
     void fork_without(const ContextQuestion& question, TimePoint now);
     void send_next(TimePoint now);
-    void send_after(chat::TurnId parent, std::string prompt, TimePoint now);
-    void send_now(Sending prompt, TimePoint now);
+    void send_after(chat::TurnId parent, chat::Prompt prompt, TimePoint now);
+    void send_now(Sending sending, TimePoint now);
     void sent(TimePoint now);
     std::optional<std::string> not_now() const;
     void tell(const std::optional<std::string>& text);
@@ -333,8 +354,8 @@ class ChatSession {
     void tell_reading(const Running& ended, const chat::Usage& usage);
 
     void save();
-    core::ConversationHead head(std::string_view first_prompt) const;
-    void adopt(const Opening& opened, const core::StoredConversation& stored, TimePoint now);
+    core::ConversationHead head(const chat::Prompt& first) const;
+    void adopt(const Opening& opened, core::StoredConversation stored, TimePoint now);
     void take_parameters(const core::ConversationHead& stored);
     void ask_residency();
     void ask_kv(chat::KvAction action, const std::vector<chat::TurnId>& ends, bool asked_for);
@@ -343,7 +364,8 @@ class ChatSession {
 
     void on(const core::StoreOpened& opened, TimePoint now);
     void on(const core::Saved& saved, TimePoint now);
-    void on(const core::Loaded& loaded, TimePoint now);
+    void on(core::Loaded& loaded, TimePoint now);
+    void on(const core::LineRead& read, TimePoint now);
     void on(const core::Changed& changed, TimePoint now);
     void on(const core::Listed& listed, TimePoint now);
     void on(const core::Found& found, TimePoint now);
@@ -369,11 +391,13 @@ class ChatSession {
     ChatSaver saver_;
     Library library_{saver_};
     Residency residency_;
+    LineStates line_states_{channel_, saver_};
     chat::Conversation conversation_;
     uint32_t conversation_number_ = 0;
     std::vector<Notice> notices_;
     uint64_t last_notice_ = 0;
-    std::deque<std::string> queue_;
+    std::deque<chat::Prompt> queue_;
+    FileTokens file_tokens_;
     std::optional<chat::ModelReady> model_;
     std::optional<chat::Failed> load_failure_;
     std::optional<Running> running_;

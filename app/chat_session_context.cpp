@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "app/chat_session.h"
+#include "app/title.h"
 #include "core/base/units.h"
 
 namespace app {
@@ -18,6 +19,9 @@ constexpr std::string_view kAskForSummary =
     "Sum up our conversation so far for your own memory: facts, decisions, names, numbers and open "
     "questions. Write only the summary.";
 constexpr uint32_t kSummaryTokens = 512;
+constexpr std::string_view kAskForTitle =
+    "Give our conversation a title of two to six words. Write only the title.";
+constexpr uint32_t kTitleTokens = 24;
 // A message has no more tokens than bytes, and a template puts fewer than this around it.
 constexpr size_t kAroundMessage = 32;
 
@@ -50,12 +54,6 @@ uint32_t ChatSession::reserved() const {
                           options_.context_reserve);
 }
 
-uint32_t ChatSession::turns_outside() const {
-    const std::vector<TurnId> line = conversation_.line();
-    return static_cast<uint32_t>(std::count_if(
-        line.begin(), line.end(), [&](TurnId id) { return conversation_.turn(id).flags.outside; }));
-}
-
 // Every answer begins here.
 void ChatSession::answer(const Attempt& attempt, TimePoint now) {
     question_.reset();
@@ -81,7 +79,7 @@ std::vector<CountedTurn> ChatSession::counted_turns(TurnId last,
 }
 
 void ChatSession::on(const chat::Counted& counted, TimePoint now) {
-    if (!counting_ || counted.id != counting_->id) return;
+    if (file_tokens_.on(counted) || !counting_ || counted.id != counting_->id) return;
     const Counting ended = *std::exchange(counting_, std::nullopt);
     if (ended.stopped || !model_) {
         say("Stopped before the answer; C-x r asks for it.");
@@ -192,30 +190,59 @@ std::optional<std::string> ChatSession::compact(uint32_t keep, bool preview, Tim
     return std::nullopt;
 }
 
-// The prompt begins as those of the answers did, so that next to nothing of it is read again.
 void ChatSession::start_compacting(const ContextPlan& plan, std::optional<Attempt> then,
                                    bool preview, TimePoint now) {
-    std::vector<chat::Message> messages = conversation_.messages(plan.leaving.back(), model_->name);
-    messages.push_back({.role = chat::Role::user, .text = std::string(kAskForSummary)});
+    ask_aside(plan.leaving.back(), kAskForSummary, kSummaryTokens,
+              {.plan = plan, .then = std::move(then), .preview = preview}, now);
+}
+
+std::optional<std::string> ChatSession::name_by_model(TimePoint now) {
+    if (auto trouble = not_now()) return trouble;
+    if (conversation_.last_answer() == 0) return "There is nothing to name yet.";
+    ask_aside(conversation_.tip(), kAskForTitle, kTitleTokens, {.title = true}, now);
+    return std::nullopt;
+}
+
+// The prompt begins as those of the answers did, so that next to nothing of it is read again.
+void ChatSession::ask_aside(TurnId last, std::string_view question, uint32_t most_tokens,
+                            Compacting aside, TimePoint now) {
+    std::vector<chat::Message> messages = conversation_.messages(last, model_->name);
+    messages.push_back({.role = chat::Role::user, .text = std::string(question)});
     chat::Generate request{.id = channel_.next_id(),
                            .prompt = std::move(messages),
                            .sampling = options_.sampling,
                            .stop = options_.stop,
-                           .max_tokens = std::min(kSummaryTokens, model_->context / 4),
-                           .persist = !saver_.temporary()};
+                           .max_tokens = std::min(most_tokens, model_->context / 4),
+                           // Nobody could name these pages to have them forgotten.
+                           .persist = false};
     request.sampling.temperature = 0;
-    compacting_ = Compacting{.id = request.id,
-                             .cancel = request.cancel,
-                             .plan = plan,
-                             .then = std::move(then),
-                             .preview = preview};
+    aside.id = request.id;
+    aside.cancel = request.cancel;
+    compacting_ = std::move(aside);
     progress_ = {.id = request.id, .phase = chat::Phase::prefill};
     progress_started_ = now;
     channel_.submit(std::move(request));
 }
 
+// The first line of what the model said, without quotes around it.
+void ChatSession::named(const std::string& answer, TimePoint now) {
+    std::string_view line = answer;
+    line.remove_prefix(std::min(line.find_first_not_of(" \t\n\"*#"), line.size()));
+    line = line.substr(0, line.find('\n'));
+    line = line.substr(0, line.find_last_not_of(" \t\".*") + 1);
+    const std::string title = title_from(line);
+    if (title.empty()) {
+        say("The model gave no title; the old one stays.");
+    } else if (const auto trouble = change({.title = title})) {
+        say(*trouble, true);
+    }
+    send_next(now);
+}
+
 void ChatSession::compacted(chat::FinishReason reason, TimePoint now) {
     const Compacting ended = *std::exchange(compacting_, std::nullopt);
+    if (ended.title)
+        return named(reason == chat::FinishReason::cancelled ? "" : ended.summary, now);
     const bool usable = reason != chat::FinishReason::cancelled &&
                         ended.summary.find_first_not_of(" \n\t") != std::string::npos;
     if (!usable) {

@@ -23,13 +23,13 @@ std::string restored_text(uint64_t tokens, double seconds) {
 
 // --- saving -----------------------------------------------------------------------------------
 
-core::ConversationHead ChatSession::head(std::string_view first_prompt) const {
+core::ConversationHead ChatSession::head(const chat::Prompt& first) const {
     core::ConversationHead head{.title = title(),
                                 .system = conversation_.system(),
                                 .sampling = options_.sampling,
                                 .fixed_seed = options_.fixed_seed,
                                 .tip = conversation_.tip()};
-    if (head.title.empty()) head.title = title_from(first_prompt);
+    if (head.title.empty() && options_.titles) head.title = title_from(first);
     if (model_)
         head.model = {.name = model_->name,
                       .path = loaded_path_,
@@ -39,8 +39,9 @@ core::ConversationHead ChatSession::head(std::string_view first_prompt) const {
 }
 
 std::string ChatSession::title() const {
-    if (!title_.empty() || conversation_.empty()) return title_;
-    return title_from(conversation_.turn(1).text);
+    if (!title_.empty() || conversation_.empty() || !options_.titles) return title_;
+    const chat::Turn& first = conversation_.turn(1);
+    return title_from({.text = first.text, .files = first.files});
 }
 
 size_t ChatSession::running_tokens() const {
@@ -107,6 +108,7 @@ void ChatSession::on(const core::StoreFailed& failed, TimePoint now) {
         if (at_start) return start(now);
         return send_next(now);
     }
+    if (line_states_.on(failed)) return;
     // Where nothing can be saved at all, that was told when the store opened.
     if (saver_.on(failed) && saver_.saves()) say(failed.sentence, true);
     if (library_.on(failed)) say(failed.sentence, true);
@@ -148,14 +150,18 @@ std::optional<std::string> ChatSession::unload() {
     return std::nullopt;
 }
 
-void ChatSession::on(const core::Loaded& loaded, TimePoint now) {
+// Taken over, not copied: it may be long.
+void ChatSession::on(core::Loaded& loaded, TimePoint now) {
     if (!opening_ || loaded.id != opening_->id) return;
-    adopt(*std::exchange(opening_, std::nullopt), loaded.conversation, now);
+    adopt(*std::exchange(opening_, std::nullopt), std::move(loaded.conversation), now);
 }
 
-void ChatSession::adopt(const Opening& opened, const core::StoredConversation& stored,
-                        TimePoint now) {
-    conversation_ = stored.conversation;
+void ChatSession::on(const core::LineRead& read, TimePoint /*now*/) {
+    line_states_.on(read);
+}
+
+void ChatSession::adopt(const Opening& opened, core::StoredConversation stored, TimePoint now) {
+    conversation_ = std::move(stored.conversation);
     question_.reset();
     ++conversation_number_;
     saver_.adopt(opened.ref, stored.head.id, conversation_.size());
@@ -208,6 +214,7 @@ void ChatSession::ask_kv(chat::KvAction action, const std::vector<chat::TurnId>&
 }
 
 void ChatSession::ask_residency() {
+    line_states_.cache_changed();
     if (!model_ || running_ || conversation_.empty()) return;
     channel_.submit(residency_.question(conversation_, model_->name, channel_.next_id()));
 }
@@ -230,7 +237,7 @@ std::optional<std::string> ChatSession::manage_kv(chat::KvAction action) {
 }
 
 void ChatSession::on(const chat::KvListed& listed, TimePoint /*now*/) {
-    if (!residency_.on(listed)) return;
+    if (line_states_.on(listed) || !residency_.on(listed)) return;
     if (std::exchange(reread_wanted_, false)) tell_reread();
     if (listed.id != reported_listing_) return;
     reported_listing_ = 0;
@@ -281,6 +288,8 @@ void ChatSession::compare_with_past(chat::TurnId prompt, Running& running) {
         running.past = std::numeric_limits<uint32_t>::max();  // its tokens are others
     } else if (*said.system != conversation_.system()) {
         running.reason = "the system prompt changed";
+    } else if (!said.format.empty() && said.format != model_->format) {
+        running.reason = "the chat template changed (" + said.format + " before)";
     }
 }
 

@@ -34,15 +34,15 @@ std::optional<std::string> ChatSession::regenerate(Attempt attempt, TimePoint no
     return std::nullopt;
 }
 
-std::optional<std::string> ChatSession::edit(TurnId id, std::string text, TimePoint now) {
+std::optional<std::string> ChatSession::edit(TurnId id, chat::Prompt prompt, TimePoint now) {
     if (conversation_.turn(id).role == Role::assistant) {
         if (busy()) return std::string(kStopFirst);
-        conversation_.add_edited(id, std::move(text));
+        conversation_.add_edited(id, std::move(prompt.text));
         moved();
         return std::nullopt;
     }
     if (auto trouble = not_now()) return trouble;
-    send_after(conversation_.turn(id).parent, std::move(text), now);
+    send_after(conversation_.turn(id).parent, std::move(prompt), now);
     return std::nullopt;
 }
 

@@ -64,6 +64,10 @@ std::optional<std::string> ChatSettings::follow(ChatSession& session) {
         model_ = session.model()->name;
         model_path_ = session.loaded_path();
         trouble = take_profile(model_, model_path_);
+        std::string impossible;
+        layers_.put(SamplingSource::file,
+                    sampling_of_hints(session.model()->sampling_hints, impossible));
+        if (!trouble && !impossible.empty()) trouble = impossible;
         changed = true;
     }
     if (std::exchange(conversation_number_, session.conversation_number()) !=

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <string>
 #include <tuple>
 
@@ -27,6 +28,41 @@ std::vector<std::string_view> words_of(std::string_view text) {
     for (auto [word, rest] = split(text); !word.empty(); std::tie(word, rest) = split(rest))
         words.push_back(word);
     return words;
+}
+
+std::string next_word(std::string_view text, size_t& at) {
+    std::string word;
+    if (at < text.size() && text[at] == '"') {
+        const size_t end = text.find('"', at + 1);
+        if (end != std::string_view::npos) {
+            word = text.substr(at + 1, end - at - 1);
+            at = end + 1;
+        }
+    }
+    const size_t end = std::min(text.find_first_of(" \t\n", at), text.size());
+    word += text.substr(at, end - at);
+    at = end;
+    return word;
+}
+
+std::vector<std::string> quoted_words(std::string_view text) {
+    std::vector<std::string> words;
+    for (size_t at = text.find_first_not_of(" \t\n"); at < text.size();
+         at = text.find_first_not_of(" \t\n", at))
+        words.push_back(next_word(text, at));
+    return words;
+}
+
+std::string_view last_word(std::string_view arguments) {
+    return arguments.substr(arguments.rfind(' ') + 1);  // npos + 1 is 0
+}
+
+std::vector<std::string> beginning_with(std::string_view begun,
+                                        const std::vector<std::string>& words) {
+    std::vector<std::string> found;
+    std::ranges::copy_if(words, std::back_inserter(found),
+                         [begun](const std::string& word) { return word.starts_with(begun); });
+    return found;
 }
 
 void usage(std::string_view object, std::string_view problem, std::string_view advice) {

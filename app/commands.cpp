@@ -6,8 +6,10 @@
 #include <memory>
 #include <utility>
 
+#include "app/attachments.h"
 #include "app/chat_app.h"
 #include "app/command_words.h"
+#include "app/key_bindings.h"
 #include "app/nearest.h"
 #include "app/panel.h"
 #include "core/base/error.h"
@@ -17,17 +19,6 @@ namespace app {
 namespace {
 
 constexpr size_t kHelpColumn = 34;
-
-// The keys of "C-x r|F5", one by one, until `use` returns true.
-bool any_key(std::string_view keys, const std::function<bool(std::string_view)>& use) {
-    while (!keys.empty()) {
-        // "|" may be a key itself: it is never the first sign of a name that goes on.
-        const size_t end = std::min(keys.find('|', 1), keys.size());
-        if (use(keys.substr(0, end))) return true;
-        keys.remove_prefix(std::min(end + 1, keys.size()));
-    }
-    return false;
-}
 
 std::string listed_keys(std::string_view keys) {
     std::string text;
@@ -68,16 +59,17 @@ void run_checked(ChatApp& app, std::string_view line) {
         usage(word, "no such command",
               "did you mean /" + std::string(nearest(word.substr(1), slash_names())) +
                   " (a message that begins with a slash is written with two)");
-    if (arguments == "--help") return app.say(help_text(*command, true));
+    if (arguments == "--help") return app.say(help_text(*command, true, app.bindings()));
     command->run(app, arguments);
 }
 
 }  // namespace
 
 std::span<const CommandGroup> command_groups() {
-    static const std::array groups = {conversation_commands(), tree_commands(),  context_commands(),
-                                      settings_commands(),     model_commands(), general_commands(),
-                                      key_commands(),          browse_commands()};
+    static const std::array groups = {
+        message_commands(), conversation_commands(), tree_commands(),
+        context_commands(), settings_commands(),     model_commands(),
+        general_commands(), key_commands(),          browse_commands()};
     return groups;
 }
 
@@ -93,8 +85,8 @@ bool run_key(ChatApp& app, std::string_view key, bool browsing) {
     for (const CommandGroup& group : command_groups()) {
         if ((group.reach == Reach::browse) != browsing) continue;
         for (const Command& command : group.commands) {
-            const bool bound =
-                any_key(command.keys, [key](std::string_view each) { return each == key; });
+            const bool bound = any_key(app.bindings().keys_of(command),
+                                       [key](std::string_view each) { return each == key; });
             if (!bound || (command.applies != nullptr && !command.applies(app))) continue;
             // What cannot be without arguments is begun in the composer.
             if (!command.arguments.empty() && command.arguments.front() != '[') {
@@ -114,7 +106,7 @@ bool run_key(ChatApp& app, std::string_view key, bool browsing) {
 
 std::vector<std::string> complete_command(const ChatApp& app, std::string_view line) {
     std::vector<std::string> found;
-    if (!line.starts_with('/')) return found;
+    if (!line.starts_with('/')) return complete_mention(line);
     const size_t space = line.find(' ');
     if (space != std::string_view::npos) {
         const Command* command = find_command(line.substr(1, space - 1));
@@ -126,35 +118,36 @@ std::vector<std::string> complete_command(const ChatApp& app, std::string_view l
     return found;
 }
 
-std::string help_text(const Command& command, bool slash) {
-    std::string left = slash ? "/" + std::string(command.name) : listed_keys(command.keys);
+std::string help_text(const Command& command, bool slash, const KeyBindings& bindings) {
+    const std::string keys = listed_keys(bindings.keys_of(command));
+    std::string left = slash ? "/" + std::string(command.name) : keys;
     if (slash && !command.arguments.empty()) left += " " + std::string(command.arguments);
     std::string text = left + ": " + std::string(command.help);
     if (slash && !command.alias.empty()) text += " (also /" + std::string(command.alias) + ")";
-    if (slash && !command.keys.empty()) text += " [" + listed_keys(command.keys) + "]";
+    if (slash && !keys.empty()) text += " [" + keys + "]";
     return text;
 }
 
-std::string help_text() {
+std::string help_text(const KeyBindings& bindings) {
     std::string text = "A unique beginning of a command is enough; each knows --help.\n";
     for (const CommandGroup& group : command_groups()) {
         text += std::string(group.title) + ":\n";
         const bool slash = group.reach == Reach::slash;
         for (const Command& command : group.commands) {
-            std::string left =
-                slash ? "  /" + std::string(command.name) : "  " + listed_keys(command.keys);
+            const std::string keys = listed_keys(bindings.keys_of(command));
+            std::string left = "  " + (slash ? "/" + std::string(command.name) : keys);
             if (slash && !command.arguments.empty()) left += " " + std::string(command.arguments);
             left.resize(left.size() + std::max(kHelpColumn, core::display_width(left) + 2) -
                             core::display_width(left),
                         ' ');
             text += left + std::string(command.help);
-            if (slash && !command.keys.empty()) text += " [" + listed_keys(command.keys) + "]";
+            if (slash && !keys.empty()) text += " [" + keys + "]";
             text += "\n";
         }
     }
     text += "Panels: j k g G PgUp PgDn move, / filters, Enter chooses, q closes; and\n";
     for (const std::unique_ptr<Panel>& panel : all_panels()) {
-        text += "  in /" + std::string(panel->name()) + ":";
+        text += "  in " + panel->title() + ":";
         for (const PanelKey& key : panel->keys())
             text += " " + std::string(key.key) + " " + std::string(key.help) + ",";
         text.back() = '\n';

@@ -13,6 +13,7 @@
 namespace app {
 
 class ChatApp;
+class KeyBindings;
 
 struct Command {
     std::string_view name;   // without the slash; also the action's name where keys are configured
@@ -43,6 +44,7 @@ struct CommandGroup {
 
 // The groups, each in its file.
 CommandGroup conversation_commands();  // commands_kept.cpp
+CommandGroup message_commands();       // commands_message.cpp
 CommandGroup tree_commands();          // commands_tree.cpp
 CommandGroup context_commands();       // commands_context.cpp
 CommandGroup settings_commands();      // commands_settings.cpp
@@ -64,8 +66,8 @@ bool run_key(ChatApp& app, std::string_view key, bool browsing = false);
 std::vector<std::string> complete_command(const ChatApp& app, std::string_view line);
 
 // Commands and keys, for /help and F1.
-std::string help_text();
+std::string help_text(const KeyBindings& bindings);
 // "/regen [--n K] (C-x r, F5): ..." of one.
-std::string help_text(const Command& command, bool slash);
+std::string help_text(const Command& command, bool slash, const KeyBindings& bindings);
 
 }  // namespace app

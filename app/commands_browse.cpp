@@ -93,6 +93,36 @@ void copy(ChatApp& app, std::string_view /*arguments*/) {
     app.copy(app.session().conversation().turn(app.browsed()).text, "message");
 }
 
+void copy_code(ChatApp& app, std::string_view /*arguments*/) {
+    app.browser().copy_code(app, app.browsed());
+}
+
+void fold(ChatApp& app, std::string_view /*arguments*/) {
+    app.transcript().fold(app.browsed());
+}
+
+void choose_rows(ChatApp& app, std::string_view /*arguments*/) {
+    app.transcript().choose_rows(app.browsed());
+}
+
+template <bool kBackwards>
+void ask_search(ChatApp& app, std::string_view /*arguments*/) {
+    app.browser().ask_search(kBackwards);
+}
+
+template <bool kAgainst>
+void search_on(ChatApp& app, std::string_view /*arguments*/) {
+    app.browser().search_on(app, kAgainst);
+}
+
+void set_bookmark(ChatApp& app, std::string_view /*arguments*/) {
+    app.browser().ask_bookmark();
+}
+
+void jump(ChatApp& app, std::string_view /*arguments*/) {
+    app.browser().ask_jump();
+}
+
 constexpr int kFar = 1'000'000'000;
 
 constexpr std::array kCommands = {
@@ -104,7 +134,17 @@ constexpr std::array kCommands = {
     Command{"line-up", "", "", "scroll a row back", "K", scroll<-1>},
     Command{"scroll-on", "", "", "scroll a page", "d|Space", page<1>},
     Command{"scroll-back", "", "", "scroll a page back", "u|b", page<-1>},
+    Command{"search-on", "", "", "find a text", "/", ask_search<false>},
+    Command{"search-back", "", "", "find it before this", "?", ask_search<true>},
+    Command{"next-found", "", "", "the next place of it", "n", search_on<false>},
+    Command{"last-found", "", "", "the place before", "N", search_on<true>},
     Command{"copy-message", "", "", "copy it", "y", copy},
+    Command{"copy-code-block", "", "", "copy its blocks of code, one after another", "Y",
+            copy_code},
+    Command{"choose-rows", "", "", "choose rows with j and k, y copies them", "v", choose_rows},
+    Command{"fold-message", "", "", "show one row of it, or all", "Enter", fold},
+    Command{"bookmark", "", "", "a letter for it", "m", set_bookmark},
+    Command{"jump", "", "", "to the message with a letter", "'", jump},
     Command{"edit-message", "", "", "change it, as a sibling", "e", edit},
     Command{"answer-again", "", "", "another answer at this place", "r", regenerate},
     Command{"next-sibling", "", "", "the next of its siblings", "]|Right", sibling<1>},

@@ -3,15 +3,17 @@
 #include <array>
 #include <string>
 
+#include "app/attachments.h"
 #include "app/chat_app.h"
 #include "app/command_words.h"
 #include "app/commands.h"
+#include "app/errands.h"
 
 namespace app {
 namespace {
 
 void run_help(ChatApp& app, std::string_view arguments) {
-    if (arguments.empty()) return app.say(help_text());
+    if (arguments.empty()) return app.say(help_text(app.bindings()));
     run_command(app,
                 "/" + std::string(arguments.substr(arguments.front() == '/' ? 1 : 0)) + " --help");
 }
@@ -48,16 +50,28 @@ std::vector<std::string> complete_kv(const ChatApp& /*app*/, std::string_view be
     return found;
 }
 
+void set_system(ChatApp& app, const std::string& text) {
+    app.session().set_system(text);
+    app.say(text.empty() ? "System prompt removed."
+                         : "System prompt set; it is in force from the next answer on.");
+}
+
 void run_system(ChatApp& app, std::string_view arguments) {
     if (arguments.empty() || arguments == "show") {
         const std::string& text = app.session().conversation().system();
         app.say(text.empty() ? "No system prompt. /system TEXT sets one."
                              : "System prompt: " + text);
+    } else if (arguments == "edit") {
+        edit_text(app, "system", app.session().conversation().system(),
+                  [](ChatApp& back, const std::string& text) { set_system(back, text); });
     } else {
-        app.session().set_system(arguments == "off" ? "" : std::string(arguments));
-        app.say(arguments == "off" ? "System prompt removed."
-                                   : "System prompt set; it is in force from the next answer on.");
+        set_system(app, arguments == "off" ? "" : text_or_file(std::string(arguments)));
     }
+}
+
+std::vector<std::string> complete_system(const ChatApp& /*app*/, std::string_view begun) {
+    return begun.starts_with('@') ? complete_mention(begun)
+                                  : beginning_with(begun, {"show", "edit", "off"});
 }
 
 void run_quit(ChatApp& app, std::string_view /*arguments*/) {
@@ -65,8 +79,8 @@ void run_quit(ChatApp& app, std::string_view /*arguments*/) {
 }
 
 constexpr std::array kCommands = {
-    Command{"system", "", "TEXT|show|off", "instructions in front of the conversation", "",
-            run_system},
+    Command{"system", "", "TEXT|@FILE|edit|show|off", "instructions in front of the conversation",
+            "C-x y", run_system, complete_system},
     Command{"kv", "", "[WORD]", "what was read of it: list, save, drop, prefetch", "", run_kv,
             complete_kv},
     Command{"help", "?", "[COMMAND]", "commands and keys", "C-x ?|F1", run_help, complete_help},

@@ -1,10 +1,10 @@
 // Commands of conversations: beginning, finding, naming, leaving and removing them.
 #include <algorithm>
 #include <array>
-#include <filesystem>
 #include <string>
 #include <vector>
 
+#include "app/attachments.h"
 #include "app/chat_app.h"
 #include "app/command_words.h"
 #include "app/commands.h"
@@ -25,28 +25,41 @@ std::vector<std::string> complete_conversation(const ChatApp& app, std::string_v
     return by_id.empty() ? by_title : by_id;
 }
 
-// Files and folders whose paths begin like this.
 std::vector<std::string> complete_path(const ChatApp& /*app*/, std::string_view begun) {
-    namespace fs = std::filesystem;
-    std::vector<std::string> found;
-    if (begun.find(' ') != std::string_view::npos) return found;
-    const size_t slash = begun.rfind('/');
-    const std::string folder(slash == std::string_view::npos ? "" : begun.substr(0, slash + 1));
-    const std::string_view name = begun.substr(folder.size());
-    std::error_code error;
-    for (const auto& entry : fs::directory_iterator(folder.empty() ? "." : folder, error)) {
-        const std::string candidate = entry.path().filename().string();
-        if (!candidate.starts_with(name) || (name.empty() && candidate.starts_with('.'))) continue;
-        found.push_back(folder + candidate + (entry.is_directory(error) ? "/" : ""));
-    }
-    std::sort(found.begin(), found.end());
-    return found;
+    return paths_beginning(begun);
 }
 
+// "[TITLE] [--system TEXT|@FILE] [--model NAME]"
 void run_new(ChatApp& app, std::string_view arguments) {
     require_idle(app, "/new");
+    std::string title;
+    std::optional<std::string> system;
+    std::string model;
+    const std::vector<std::string> words = quoted_words(arguments);
+    for (size_t i = 0; i < words.size(); ++i) {
+        const bool option = words[i] == "--system" || words[i] == "--model";
+        if (option && i + 1 == words.size())
+            usage("/new", words[i] + " has no value", "--system @FILE, --model NAME");
+        if (words[i] == "--system") {
+            system = text_or_file(words[++i]);
+        } else if (words[i] == "--model") {
+            model = app.models().path_of(words[++i]);  // throws before anything has happened
+        } else {
+            title += (title.empty() ? "" : " ") + words[i];
+        }
+    }
     app.new_chat(false);
-    if (!arguments.empty()) app.report(app.session().change({.title = std::string(arguments)}));
+    if (!title.empty()) app.report(app.session().change({.title = title}));
+    if (system) app.session().set_system(*system);
+    if (!model.empty()) app.load_model(model);
+}
+
+std::vector<std::string> complete_new(const ChatApp& app, std::string_view arguments) {
+    const std::string_view begun = last_word(arguments);
+    const std::string_view before = trim(arguments.substr(0, arguments.size() - begun.size()));
+    if (before.ends_with("--system")) return complete_mention(begun);
+    if (before.ends_with("--model")) return beginning_with(begun, app.models().names());
+    return beginning_with(begun, {"--system", "--model"});
 }
 
 void run_temporary(ChatApp& app, std::string_view /*arguments*/) {
@@ -92,7 +105,9 @@ void run_open(ChatApp& app, std::string_view arguments) {
 }
 
 void run_rename(ChatApp& app, std::string_view arguments) {
-    if (arguments.empty()) usage("/rename", "no title is given", "/rename TITLE");
+    if (arguments.empty())
+        usage("/rename", "no title is given", "/rename TITLE, or --auto asks the model");
+    if (arguments == "--auto") return app.report(app.session().name_by_model(app.now()));
     app.report(app.session().change({.title = std::string(arguments)}));
 }
 
@@ -122,13 +137,7 @@ void run_find(ChatApp& app, std::string_view arguments) {
 }
 
 std::vector<std::string> complete_find(const ChatApp& /*app*/, std::string_view arguments) {
-    const size_t space = arguments.rfind(' ');
-    const std::string_view begun =
-        space == std::string_view::npos ? arguments : arguments.substr(space + 1);
-    std::vector<std::string> found;
-    for (const std::string_view word : {"--all", "--role", "--model"})
-        if (word.starts_with(begun)) found.emplace_back(word);
-    return found;
+    return beginning_with(last_word(arguments), {"--all", "--role", "--model"});
 }
 
 void run_delete(ChatApp& app, std::string_view arguments) {
@@ -173,7 +182,8 @@ constexpr std::string_view kConversations = "conversations";
 constexpr std::string_view kTree = "tree";
 
 constexpr std::array kCommands = {
-    Command{"new", "", "[TITLE]", "a new, empty conversation", "C-x n", run_new},
+    Command{"new", "", "[TITLE] [--system TEXT|@FILE] [--model NAME]", "a new, empty conversation",
+            "C-x n", run_new, complete_new},
     Command{"conversations", "", "", "the list of conversations, to open, find, name, remove",
             "C-x s|F2", toggle_panel<kConversations>},
     Command{"tree", "", "", "the branches of this conversation", "C-x t|F8", toggle_panel<kTree>},
@@ -182,7 +192,7 @@ constexpr std::array kCommands = {
             complete_list},
     Command{"find", "", "TEXT [--all] [--role R] [--model M]", "what was said here, or anywhere",
             "C-x /", run_find, complete_find},
-    Command{"rename", "", "TITLE", "another title", "", run_rename},
+    Command{"rename", "", "TITLE|--auto", "another title; --auto asks the model", "", run_rename},
     Command{"delete", "", "[ID]", "remove this conversation, or one; /undelete takes it back", "",
             run_delete, complete_conversation},
     Command{"undelete", "", "[ID]", "bring back what was deleted last; 30 days long", "",

@@ -65,12 +65,9 @@ void run_model(ChatApp& app, std::string_view arguments) {
 }
 
 std::vector<std::string> complete_model(const ChatApp& app, std::string_view begun) {
-    std::vector<std::string> found;
-    for (const std::string_view word : {"list", "show"})
-        if (word.starts_with(begun)) found.emplace_back(word);
-    for (const ModelHeader& model : app.models().models())
-        if (model.problem.empty() && model.name.starts_with(begun)) found.push_back(model.name);
-    return found;
+    std::vector<std::string> words = app.models().names();
+    words.insert(words.begin(), {"list", "show"});
+    return beginning_with(begun, words);
 }
 
 void run_unload(ChatApp& app, std::string_view /*arguments*/) {

@@ -9,6 +9,7 @@
 #include "app/command_words.h"
 #include "app/commands.h"
 #include "app/config_cmd.h"
+#include "app/errands.h"
 #include "app/parameters.h"
 #include "app/program_log.h"
 #include "core/base/error.h"
@@ -16,14 +17,6 @@
 
 namespace app {
 namespace {
-
-std::vector<std::string> beginning_with(std::string_view begun,
-                                        const std::vector<std::string>& words) {
-    std::vector<std::string> found;
-    std::ranges::copy_if(words, std::back_inserter(found),
-                         [begun](const std::string& word) { return word.starts_with(begun); });
-    return found;
-}
 
 void pad(std::string& text, size_t columns) {
     text.resize(std::max(text.size(), columns), ' ');
@@ -181,6 +174,7 @@ void run_config_command(ChatApp& app, std::string_view arguments) {
     const auto [word, rest] = split(arguments);
     if (word == "reload") {
         app.settings().reload(app.session());
+        app.on_configured();
         const std::string notices = notices_text(app.settings().config());
         app.say(
             "Configuration read again; threads, cache folder and log file stay until the next "
@@ -212,16 +206,41 @@ void run_log(ChatApp& app, std::string_view arguments) {
     if (arguments.empty())
         return app.say("Log: " + log_path() + ", level " +
                        std::string(log_level_name(core::log_level())) + ".");
+    if (arguments == "show") return page_file(app, log_path());
     const auto level = log_level_named(arguments);
     if (!level)
         usage("/log " + std::string(arguments), "no such level",
-              "there are debug, info, warning and error");
+              "there are show, debug, info, warning and error");
     core::set_log_level(*level);
     app.toast("log level " + std::string(arguments), app.now());
 }
 
 std::vector<std::string> complete_log(const ChatApp& /*app*/, std::string_view begun) {
-    return beginning_with(begun, {"debug", "info", "warning", "error"});
+    return beginning_with(begun, {"show", "debug", "info", "warning", "error"});
+}
+
+// "TEXT..." each of which may stand in quotes, or "off".
+void run_stop_at(ChatApp& app, std::string_view arguments) {
+    if (arguments == "off") {
+        app.session().set_stop({});
+    } else if (!arguments.empty()) {
+        app.session().set_stop(quoted_words(arguments));
+    }
+    std::string texts;
+    for (const std::string& text : app.session().stop_texts())
+        texts += (texts.empty() ? "" : ", ") + ("\"" + text + "\"");
+    app.say(texts.empty() ? "Answers end where the model ends them."
+                          : "Answers end at " + texts + ", from the next one on.");
+}
+
+void run_theme(ChatApp& app, std::string_view arguments) {
+    if (arguments.empty()) return app.say("Theme: " + app.theme_name() + ".");
+    app.use_theme(std::string(arguments));
+    app.toast("theme " + std::string(arguments), app.now());
+}
+
+std::vector<std::string> complete_theme(const ChatApp& /*app*/, std::string_view begun) {
+    return beginning_with(begun, ui::Theme::names());
 }
 
 // --- show -------------------------------------------------------------------------------------
@@ -230,12 +249,20 @@ void run_show(ChatApp& app, std::string_view arguments) {
     if (arguments.empty() || arguments == "params") return app.say(parameter_table(app));
     if (arguments == "config") return run_config_command(app, "show");
     if (arguments == "model") return run_command(app, "/model show");
-    if (arguments == "keys") return app.say(help_text());
-    usage("/show " + std::string(arguments), "unknown", "there are params, model, config and keys");
+    if (arguments == "keys") return app.say(help_text(app.bindings()));
+    if (arguments == "context") return run_command(app, "/ctx show");
+    if (arguments == "kv") return run_command(app, "/kv list");
+    if (arguments == "template") {
+        const auto& model = app.session().model();
+        return app.say(model ? "Template: " + model->format + "." : "No model is loaded.");
+    }
+    usage("/show " + std::string(arguments), "unknown",
+          "there are params, model, template, kv, context, config and keys");
 }
 
 std::vector<std::string> complete_show(const ChatApp& /*app*/, std::string_view begun) {
-    return beginning_with(begun, {"params", "model", "config", "keys"});
+    return beginning_with(begun,
+                          {"params", "model", "template", "kv", "context", "config", "keys"});
 }
 
 constexpr std::array kCommands = {
@@ -243,13 +270,16 @@ constexpr std::array kCommands = {
             complete_set},
     Command{"seed", "", "N|random|lock", "where the chances of answers come from", "", run_seed,
             complete_seed},
-    Command{"show", "", "params|model|config|keys", "what is in force, and who set it", "",
-            run_show, complete_show},
+    Command{"stop-at", "", "[TEXT...|off]", "texts that end an answer", "", run_stop_at},
+    Command{"show", "", "params|model|template|kv|context|config|keys",
+            "what is in force, and who set it", "", run_show, complete_show},
     Command{"preset", "", "list|load|save|diff [NAME]", "named sets of parameters", "", run_preset,
             complete_preset},
     Command{"config", "", "show [KEY]|path|check|reload", "the configuration and its files", "",
             run_config_command, complete_config},
-    Command{"log", "", "[LEVEL]", "where the log is, and how much is in it", "", run_log,
+    Command{"theme", "", "[NAME]", "colours; a file that changes shows at once", "", run_theme,
+            complete_theme},
+    Command{"log", "", "[show|LEVEL]", "where the log is, and how much is in it", "", run_log,
             complete_log},
 };
 

@@ -1,9 +1,12 @@
 // Commands that grow and walk the tree of turns. Messages are numbered from 1 along the line.
+#include <algorithm>
 #include <array>
 #include <charconv>
+#include <iterator>
 #include <string>
 
 #include "app/chat_app.h"
+#include "app/code_blocks.h"
 #include "app/command_words.h"
 #include "app/commands.h"
 #include "app/parameters.h"
@@ -27,13 +30,16 @@ bool is_number(std::string_view word) {
     return !word.empty() && word.find_first_not_of("0123456789") == std::string_view::npos;
 }
 
-std::vector<std::string> complete_numbers(const ChatApp& app, std::string_view begun) {
+std::vector<std::string> numbers_up_to(size_t count, std::string_view begun) {
     std::vector<std::string> found;
-    if (begun.find(' ') != std::string_view::npos) return found;
-    const size_t count = app.session().conversation().line().size();
     for (size_t number = 1; number <= count; ++number)
         if (std::to_string(number).starts_with(begun)) found.push_back(std::to_string(number));
     return found;
+}
+
+std::vector<std::string> complete_numbers(const ChatApp& app, std::string_view begun) {
+    if (begun.find(' ') != std::string_view::npos) return {};
+    return numbers_up_to(app.session().conversation().line().size(), begun);
 }
 
 constexpr uint32_t kMostAnswers = 16;
@@ -66,9 +72,7 @@ void run_regen(ChatApp& app, std::string_view arguments) {
 }
 
 std::vector<std::string> complete_regen(const ChatApp& app, std::string_view arguments) {
-    const size_t space = arguments.rfind(' ');
-    const std::string_view begun =
-        space == std::string_view::npos ? arguments : arguments.substr(space + 1);
+    const std::string_view begun = last_word(arguments);
     std::vector<std::string> found = complete_numbers(app, begun);
     if (std::string_view("--n").starts_with(begun)) found.emplace_back("--n");
     for (const Parameter& parameter : parameters())
@@ -140,10 +144,30 @@ void run_exclude(ChatApp& app, std::string_view arguments) {
                                             "in the context again");
 }
 
-// "[n|all]"; without: the last answer.
+// Without a number the only one; where there are several they are told.
+void copy_code(ChatApp& app, std::string_view number) {
+    const chat::Conversation& conversation = app.session().conversation();
+    const TurnId answer = conversation.last_answer();
+    const std::vector<CodeBlock> blocks =
+        answer == 0 ? std::vector<CodeBlock>() : code_blocks(conversation.turn(answer).text);
+    if (blocks.empty())
+        usage("/copy code", "the last answer has no block of code", "/copy copies it");
+    const auto count = static_cast<uint32_t>(blocks.size());
+    if (number.empty() && count > 1) {
+        app.toast("the answer has " + std::to_string(count) + " blocks of code; say which",
+                  app.now());
+        return app.compose("/copy code ");
+    }
+    const uint32_t k = number.empty() ? 1 : number_in("block", number, 1, count);
+    app.copy(std::string(blocks[k - 1].text),
+             count == 1 ? "block of code" : "block of code " + std::to_string(k));
+}
+
+// "[last|n|all|code [k]]"; without: the last answer.
 void run_copy(ChatApp& app, std::string_view arguments) {
     const chat::Conversation& conversation = app.session().conversation();
     std::string text;
+    if (const auto [word, number] = split(arguments); word == "code") return copy_code(app, number);
     if (arguments == "all") {
         for (const TurnId id : conversation.line())
             text += (text.empty() ? "" : "\n\n") + conversation.turn(id).text;
@@ -153,6 +177,16 @@ void run_copy(ChatApp& app, std::string_view arguments) {
     const TurnId turn = last ? conversation.last_answer() : turn_numbered(app, arguments);
     if (turn == 0) usage("/copy", "there is no answer yet", "say something first");
     app.copy(conversation.turn(turn).text, last ? "answer" : "message");
+}
+
+std::vector<std::string> complete_copy(const ChatApp& app, std::string_view begun) {
+    const chat::Conversation& conversation = app.session().conversation();
+    if (begun.starts_with("code ") && conversation.last_answer() != 0)
+        return numbers_up_to(code_blocks(conversation.turn(conversation.last_answer()).text).size(),
+                             begun.substr(5));
+    std::vector<std::string> found = complete_numbers(app, begun);
+    std::ranges::move(beginning_with(begun, {"last", "all", "code"}), std::back_inserter(found));
+    return found;
 }
 
 constexpr std::array kCommands = {
@@ -167,8 +201,9 @@ constexpr std::array kCommands = {
     Command{"prev", "", "", "the one before", "C-x [", run_sibling<-1>},
     Command{"fork", "", "[n] [TITLE]", "a new conversation that begins with this, up to message n",
             "C-x b", run_fork, complete_numbers},
-    Command{"copy", "", "[n|all]", "the last answer, message n or all to the clipboard", "C-x c",
-            run_copy, complete_numbers},
+    Command{"copy", "", "[n|all|code [k]]",
+            "the last answer, message n, all or a block of code to the clipboard", "C-x c",
+            run_copy, complete_copy},
     Command{"pin", "", "[n]", "keep message n when the context is shifted (toggle)", "", run_pin,
             complete_numbers},
     Command{"exclude", "", "[n]", "leave message n out of the context (toggle)", "", run_exclude,

@@ -21,12 +21,9 @@ namespace {
 
 constexpr std::string_view kSystemFile = "/etc/xdg/moxie/config.toml";
 
-// Sections whose names are the user's own. Nothing in this version reads them.
-constexpr std::array<std::string_view, 2> kFreeSections = {"keys", "backends"};
-
-bool is_free_section(std::string_view section) {
-    return std::ranges::find(kFreeSections, section) != kFreeSections.end();
-}
+// Sections whose names are the user's own. Nothing in this version reads backends.
+constexpr std::string_view kKeys = "keys";
+constexpr std::string_view kBackends = "backends";
 
 // Nothing: the file is not there. Throws Error(config) when it cannot be read.
 std::optional<std::string> text_of_file(const std::string& path) {
@@ -118,7 +115,8 @@ void Config::take_entry(const FileEntry& entry, const std::string& path, ConfigL
     const std::string where = place(path, entry.line, layer, path == sources_.chosen_file);
     if (entry.section == "model_profile" && !entry.part.empty())
         return take_profile_entry(entry, path, layer);
-    if (is_free_section(entry.section))
+    if (entry.section == kKeys) return take_key_entry(entry, where);
+    if (entry.section == kBackends)
         return note(where + ": " + without_effect("[" + entry.section + "]"), nullptr, false);
     if (!is_config_section(entry.section))
         return note(where + ": unknown section [" + core::sanitize(entry.section) +
@@ -171,6 +169,24 @@ void Config::take_profile_entry(const FileEntry& entry, const std::string& path,
     } catch (const core::Error& error) {
         note(where + ": " + entry.name + " " + error.problem() + ". It is ignored.", nullptr);
     }
+}
+
+// "C-x r", a list of such, or "none".
+void Config::take_key_entry(const FileEntry& entry, const std::string& where) {
+    if (entry.name.empty()) return;
+    KeyWish wish{.action = entry.name, .keys = {}, .where = where};
+    if (const auto* text = entry.value ? std::get_if<std::string>(&*entry.value) : nullptr) {
+        if (*text != "none") wish.keys = {*text};
+    } else if (const auto* texts =
+                   entry.value ? std::get_if<std::vector<std::string>>(&*entry.value) : nullptr) {
+        wish.keys = *texts;
+    } else {
+        return note(where + ": keys." + core::sanitize(entry.name) +
+                        " must be a key, a list of keys, or \"none\". It is ignored.",
+                    nullptr);
+    }
+    std::erase_if(key_wishes_, [&](const KeyWish& one) { return one.action == wish.action; });
+    key_wishes_.push_back(std::move(wish));
 }
 
 // --- environment and flags --------------------------------------------------------------------

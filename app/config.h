@@ -57,6 +57,13 @@ struct ModelProfile {
     std::map<std::string, Setting, std::less<>> settings;  // by name, without section
 };
 
+// [keys]: what an action is on instead of its own keys.
+struct KeyWish {
+    std::string action;
+    std::vector<std::string> keys;  // none: it is on no key
+    std::string where;              // "config.toml:5"
+};
+
 class Config {
   public:
     // Built-in values only.
@@ -83,6 +90,9 @@ class Config {
                                                   std::string_view other_name) const;
     const std::vector<ModelProfile>& profiles() const { return profiles_; }
 
+    // As they are written; app/key_bindings.h knows which make sense.
+    const std::vector<KeyWish>& key_wishes() const { return key_wishes_; }
+
     const std::vector<ConfigNotice>& notices() const { return notices_; }
     // The first mistake, as --strict-config tells it; nothing: there is none. Throws Error(config).
     void require_no_mistake() const;
@@ -95,6 +105,7 @@ class Config {
     void read_file(const std::string& path, ConfigLayer layer);
     void take_entry(const FileEntry& entry, const std::string& path, ConfigLayer layer);
     void take_profile_entry(const FileEntry& entry, const std::string& path, ConfigLayer layer);
+    void take_key_entry(const FileEntry& entry, const std::string& where);
     void read_environment();
     void read_flags();
     void note(std::string text, const ConfigKey* key, bool mistake = true);
@@ -103,6 +114,7 @@ class Config {
     ConfigSources sources_;
     std::map<std::string, Setting, std::less<>> settings_;
     std::vector<ModelProfile> profiles_;
+    std::vector<KeyWish> key_wishes_;
     std::vector<ConfigNotice> notices_;
     std::vector<const ConfigKey*> fallbacks_;  // beside notices_: whose value is used instead
 };

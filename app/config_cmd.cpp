@@ -15,6 +15,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "app/key_bindings.h"
 #include "app/nearest.h"
 #include "core/base/error.h"
 #include "core/base/paths.h"
@@ -77,7 +78,9 @@ Json json_listing(const Config& config, const std::string& wanted) {
 
 int tell_mistakes(const Config& config, std::ostream& out) {
     bool mistakes = false;
-    for (const ConfigNotice& notice : config.notices()) {
+    std::vector<ConfigNotice> notices = config.notices();
+    std::ranges::copy(KeyBindings(config).notices(), std::back_inserter(notices));
+    for (const ConfigNotice& notice : notices) {
         out << notice.text << '\n';
         mistakes = mistakes || notice.mistake;
     }

@@ -41,6 +41,16 @@ every key of `[sampling]`. Of several that fit, the last one wins.
     ctx = 16384
     preset = "precise"
 
+## [keys]
+
+Other keys for an action, in the place of its own: a name of `/help` (that of a command without the slash) and
+a key, a list of keys, or `"none"`. Keys are written as there: `C-x r`, `M-v`, `F5`, `PgUp`, `Space`. A key that
+two actions would be on is told as a mistake, and the action keeps its own.
+
+    [keys]
+    regen = ["C-x r", "F6"]
+    suspend = "none"
+
 ## Presets
 
 A preset is a set of sampling parameters, `presets/NAME.toml` beside config.toml: lines
@@ -83,8 +93,7 @@ std::string config_reference() {
         }
         text += row(key);
     }
-    return text + std::string(kProfiles) + later +
-           "- every key of `[keys]` and `[backends.NAME]`\n";
+    return text + std::string(kProfiles) + later + "- every key of `[backends.NAME]`\n";
 }
 
 }  // namespace app

@@ -27,6 +27,7 @@ class ContextPanel : public Panel {
     ContextPanel() : Panel("context") { list().set_hint("Enter or 1-5 choose, q cancel"); }
 
     std::string_view name() const override { return "context"; }
+    std::string title() const override { return "the question when the context is full"; }
 
     std::vector<PanelKey> keys() const override {
         return {{"1", "leave out"},

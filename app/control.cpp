@@ -48,6 +48,7 @@ nlohmann::json turns_json(const chat::Conversation& conversation) {
                          {"role", kRoles.at(static_cast<size_t>(turn.role))},
                          {"state", kStates.at(static_cast<size_t>(turn.state))},
                          {"text", turn.text},
+                         {"files", turn.files.size()},
                          {"tokens", turn.tokens.size()},
                          {"marks", turn.marks.size()},
                          {"seed", turn.seed},
@@ -56,12 +57,19 @@ nlohmann::json turns_json(const chat::Conversation& conversation) {
     return turns;
 }
 
+nlohmann::json queue_json(const ChatSession& session) {
+    nlohmann::json texts = nlohmann::json::array();
+    for (const chat::Prompt& prompt : session.queue())
+        texts.push_back(prompt.text);
+    return texts;
+}
+
 nlohmann::json state_json(const ChatApp& app) {
     const ChatSession& session = app.session();
     const chat::Sampling& sampling = session.sampling();
     nlohmann::json state = {{"activity", activity_name(session.activity())},
                             {"composer", app.composer_text()},
-                            {"queue", session.queue()},
+                            {"queue", queue_json(session)},
                             {"context_used", session.context_used()},
                             {"answer_tokens", session.answer_tokens()},
                             {"turns", turns_json(session.conversation())},
@@ -71,6 +79,8 @@ nlohmann::json state_json(const ChatApp& app) {
                               {"top_p", sampling.top_p},
                               {"min_p", sampling.min_p},
                               {"seed", sampling.seed}}}};
+    if (const auto& model = session.model(); model && model->context > 0)
+        state["kv_bytes_per_token"] = model->kv_bytes / model->context;
     state["model"] = session.model() ? nlohmann::json(session.model()->name) : nlohmann::json();
     const auto cursor = app.cursor();
     state["cursor"] = cursor ? nlohmann::json{cursor->row, cursor->column} : nlohmann::json();

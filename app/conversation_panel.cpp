@@ -1,5 +1,6 @@
 // The list of saved conversations, and the search in what was said in them.
 #include <algorithm>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -7,7 +8,6 @@
 #include "app/commands.h"
 #include "app/library.h"
 #include "app/panel.h"
-#include "app/residency.h"
 #include "core/base/units.h"
 #include "core/base/utf8.h"
 
@@ -36,8 +36,11 @@ class ConversationPanel : public Panel {
     std::string_view name() const override { return "conversations"; }
 
     std::vector<PanelKey> keys() const override {
-        return {{"n", "new"},    {"r", "rename"},  {"p", "pin"},    {"a", "archive"},
-                {"d", "delete"}, {"U", "undo"},    {"x", "export"}, {"s", "search"},
+        return {{"n", "new"},    {"r", "rename"},
+                {"p", "pin"},    {"a", "archive"},
+                {"d", "delete"}, {"U", "undo"},
+                {"x", "export"}, {"s", "search"},
+                {"f", "fork"},   {"Space", "choose several"},
                 {"T", "trash"},  {"A", "archived"}};
     }
 
@@ -47,7 +50,7 @@ class ConversationPanel : public Panel {
                          : kind_ == core::ListKind::archived ? "archived conversations"
                                                              : "conversations");
         list().set_hint(searching_ ? "Enter open, Esc back"
-                                   : "/ // n r p a d U x T A q   F1 tells");
+                                   : "/ // n r p a d U x f Space T A q   F1");
         std::vector<ui::PanelRow> rows;
         searching_ ? add_hits(library, rows) : add_conversations(app, library, rows);
         list().set_rows(std::move(rows));
@@ -62,7 +65,11 @@ class ConversationPanel : public Panel {
         }
         const chat::TurnId turn = searching_ ? turns_.at(list().current()->key - 1) : 0;
         run_command(app, "/open " + id);
-        if (turn != 0) app.show_when_open(turn);
+        if (turn != 0)
+            app.when_open(id, [turn](ChatApp& opened) {
+                if (turn <= opened.session().conversation().size())
+                    opened.report(opened.session().show_turn(turn));
+            });
         return false;
     }
 
@@ -76,16 +83,18 @@ class ConversationPanel : public Panel {
         if (key == "A") return show(app, core::ListKind::archived), true;
         if (head == nullptr) return true;
         const std::string id = head->id;
-        if (key == "r") {
+        if (key == "Space") {
+            if (!chosen_.erase(id)) chosen_.insert(id);
+            refresh(app);
+        } else if (key == "r") {
             list().ask(std::string(kRename), head->title);
-        } else if (key == "p") {
-            app.session().change({.conversation = id, .pinned = !head->pinned});
-        } else if (key == "a") {
-            app.session().change({.conversation = id, .archived = !head->archived});
-        } else if (key == "d") {
-            run_command(app, "/delete " + id);
-        } else if (key == "x") {
-            app.session().library().export_stored(id, id + ".jsonl");
+        } else if (key == "f") {
+            return fork(app, id), false;
+        } else if (const std::set<std::string> ids = std::exchange(chosen_, {}); ids.empty()) {
+            act_on(app, *head, key);
+        } else {
+            for (const core::ConversationHead& one : library.conversations())
+                if (ids.contains(one.id)) act_on(app, one, key);
         }
         return true;
     }
@@ -106,7 +115,40 @@ class ConversationPanel : public Panel {
             app.session().change({.conversation = current(), .title = std::string(text)});
     }
 
+    void look(ChatApp& app) override {
+        if (searching_) return;
+        const std::vector<uint64_t> keys = list().visible();
+        std::vector<const core::ConversationHead*> seen;
+        for (const core::ConversationHead& head : app.session().library().conversations())
+            if (std::find(keys.begin(), keys.end(), key_of(head)) != keys.end())
+                seen.push_back(&head);
+        app.session().line_states().look_at(seen);
+    }
+
   private:
+    static void act_on(ChatApp& app, const core::ConversationHead& head, std::string_view key) {
+        if (key == "p") {
+            app.session().change({.conversation = head.id, .pinned = !head.pinned});
+        } else if (key == "a") {
+            app.session().change({.conversation = head.id, .archived = !head.archived});
+        } else if (key == "d") {
+            run_command(app, "/delete " + head.id);
+        } else if (key == "x") {
+            app.session().library().export_stored(head.id, head.id + ".jsonl");
+        }
+    }
+
+    // It begins with the line that the conversation shows.
+    static void fork(ChatApp& app, const std::string& id) {
+        if (id == app.session().saver().conversation_id()) return run_command(app, "/fork");
+        run_command(app, "/open " + id);
+        app.when_open(id, [](ChatApp& opened) { run_command(opened, "/fork"); });
+    }
+
+    static uint64_t key_of(const core::ConversationHead& head) {
+        return std::hash<std::string>()(head.id);
+    }
+
     void begin_search() {
         searching_ = true;
         list().ask(std::string(kSearch));
@@ -124,13 +166,13 @@ class ConversationPanel : public Panel {
         const int64_t now = now_in_ms();
         for (const core::ConversationHead& head : library.conversations()) {
             ids_.push_back(head.id);
-            const chat::KvEntry* entry =
-                head.id == open ? app.session().residency().current() : nullptr;
-            rows.push_back({.key = std::hash<std::string>()(head.id),
-                            .text = (head.pinned ? "▲ " : "") + head.title,
+            // First what a narrow panel has room for.
+            const std::string kept = app.session().line_states().label(head);
+            rows.push_back({.key = key_of(head),
+                            .text = (chosen_.contains(head.id) ? "✓ " : "") +
+                                    std::string(head.pinned ? "▲ " : "") + head.title,
                             .aside = age_text(head.updated, now),
-                            .detail = figures(head) +
-                                      (entry != nullptr ? " · " + residency_label(*entry) : ""),
+                            .detail = kept + (kept.empty() ? "" : " · ") + figures(head),
                             .marked = head.id == open});
         }
     }
@@ -164,6 +206,7 @@ class ConversationPanel : public Panel {
 
     core::ListKind kind_ = core::ListKind::open;
     bool searching_ = false;
+    std::set<std::string> chosen_;     // ids; the next key acts on all of them
     std::vector<std::string> ids_;     // in the order of the rows
     std::vector<chat::TurnId> turns_;  // of hits
 };

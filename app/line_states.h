@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "app/chat_saver.h"
@@ -55,7 +56,11 @@ class LineStates {
         std::string conversation = {};
         uint32_t number = 0;
         chat::TurnId end = 0;
-        friend auto operator<=>(const Key&, const Key&) = default;
+        friend bool operator==(const Key&, const Key&) = default;
+        friend bool operator<(const Key& a, const Key& b) {
+            return std::tie(a.conversation, a.number, a.end) <
+                   std::tie(b.conversation, b.number, b.end);
+        }
     };
     struct Known {
         std::string label = {};

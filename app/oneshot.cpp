@@ -211,7 +211,8 @@ void OneShot::on(chat::ModelReady& ready) {
         .stop = options_.stop,
         .max_tokens = choice_.max_tokens,
         .detail = options_.logprobs ? chat::Detail::full : chat::Detail::text,
-        // Of an answer that is not kept nothing stays, but in a folder that was named.
+        // Where neither the conversation is kept nor a folder was named, the engine has no disk.
+        .persist = !options_.temporary,
         .cancel = cancel_};
     if (options_.raw)
         request.prompt = options_.prompt;
@@ -246,7 +247,7 @@ void OneShot::begin_turns() {
     if (head.title.empty()) head.title = title_from(options_.prompt);
     kept_->save(true);
     answer_ = kept_->conversation().begin_answer(kept_->conversation().tip(), head.model.name,
-                                                 choice_.sampling);
+                                                 choice_.sampling, 0, model_.format);
 }
 
 void OneShot::on(chat::Delta& delta) {
@@ -264,6 +265,7 @@ void OneShot::on(chat::Finished& finished) {
     if (answer_ != 0) {
         kept_->conversation().finish(answer_, finished);
         kept_->save(false);
+        kept_->keep_line(answer_, finished);
     }
     status_ = printed ? stopped_ : kNobodyReads;
 }

@@ -29,9 +29,10 @@ struct OneShotOptions {
     bool read_input = false;              // standard input is no terminal: it comes last
     bool raw = false;                     // continue the text, without a chat format
     OutputForm form = OutputForm::text;
-    bool escapes = false;  // terminal control in the answer reaches a pipe as it is
-    bool verbose = false;  // model, tokens and speed on standard error
-    bool quiet = false;    // nothing there
+    bool thinking = false;  // reasoning in front of the answer is printed with it
+    bool escapes = false;   // terminal control in the answer reaches a pipe as it is
+    bool verbose = false;   // model, tokens and speed on standard error
+    bool quiet = false;     // nothing there
     std::vector<std::string> warnings = {};  // told there at first
     std::optional<uint32_t> logprobs = {};   // alternatives of each token, in the JSON
     double timeout_seconds = 0;              // 0 = none
@@ -43,6 +44,7 @@ struct OneShotOptions {
     chat::KvTypeChoice kv = chat::KvTypeChoice::f16;
     // The conversation to continue: the beginning of its id, or empty for the last one.
     std::optional<std::string> resume = {};
+    bool temporary = false;        // nothing is kept, in a folder that was named either
     bool save = false;             // question and answer become turns of a saved conversation
     std::string data_folder = {};  // of saved conversations, where one is continued or saved
 };

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/parameters.h"
+#include "app/thinking.h"
 #include "core/base/error.h"
 #include "core/base/utf8.h"
 
@@ -60,16 +61,27 @@ std::string without_escapes(std::string_view text) {
 // The newlines at the end are held back: there will be exactly one.
 class TextOutput : public AnswerOutput {
   public:
-    explicit TextOutput(bool escapes)
-        : terminal_(::isatty(STDOUT_FILENO) == 1), escapes_(escapes) {}
+    TextOutput(bool escapes, bool thinking)
+        : terminal_(::isatty(STDOUT_FILENO) == 1), escapes_(escapes), thinking_(thinking) {}
 
     bool model(const chat::ModelReady& /*ready*/) override { return true; }
 
     bool delta(const chat::Delta& delta) override {
+        return print(thinking_ ? delta.text : filter_.take(delta.text).said);
+    }
+
+    bool end(const chat::Finished& /*finished*/, const SamplingChoice& /*choice*/) override {
+        return print(filter_.rest().said) && write_out("\n");
+    }
+
+    bool fail(std::string_view /*sentence*/) override {
+        return print(filter_.rest().said) && (!started_ || write_out("\n"));
+    }
+
+  private:
+    bool print(const std::string& text) {
         std::string out = std::exchange(held_, {});
-        out += terminal_  ? core::sanitize(delta.text)
-               : escapes_ ? delta.text
-                          : without_escapes(delta.text);
+        out += terminal_ ? core::sanitize(text) : escapes_ ? text : without_escapes(text);
         const size_t end = out.find_last_not_of('\n') + 1;
         held_ = out.substr(end);
         out.resize(end);
@@ -77,15 +89,10 @@ class TextOutput : public AnswerOutput {
         return write_out(out);
     }
 
-    bool end(const chat::Finished& /*finished*/, const SamplingChoice& /*choice*/) override {
-        return write_out("\n");
-    }
-
-    bool fail(std::string_view /*sentence*/) override { return !started_ || write_out("\n"); }
-
-  private:
     bool terminal_;
     bool escapes_;
+    bool thinking_;  // it is printed too
+    ThinkingFilter filter_;
     bool started_ = false;
     std::string held_;
 };
@@ -186,7 +193,7 @@ class JsonOutput : public AnswerOutput {
     }
 
     bool delta(const chat::Delta& delta) override {
-        text_ += delta.text;
+        take(filter_.take(delta.text));
         if (logprobs_)
             for (Json& token : tokens_json(delta.tokens, *logprobs_))
                 tokens_.push_back(std::move(token));
@@ -194,7 +201,9 @@ class JsonOutput : public AnswerOutput {
     }
 
     bool end(const chat::Finished& finished, const SamplingChoice& choice) override {
+        take(filter_.rest());
         Json object = {{"text", text_}};
+        if (!thinking_.empty()) object["thinking"] = thinking_;
         object.update(result_json(finished, choice, load_seconds_));
         if (logprobs_) object["logprobs"] = tokens_;
         return write_line(object);
@@ -203,9 +212,16 @@ class JsonOutput : public AnswerOutput {
     bool fail(std::string_view /*sentence*/) override { return true; }
 
   private:
+    void take(const ThinkingFilter::Piece& piece) {
+        text_ += piece.said;
+        thinking_ += piece.thought;
+    }
+
     std::optional<uint32_t> logprobs_;
     double load_seconds_ = 0;
+    ThinkingFilter filter_;
     std::string text_;
+    std::string thinking_;
     Json tokens_ = Json::array();
 };
 
@@ -255,7 +271,7 @@ std::unique_ptr<AnswerOutput> make_output(const OneShotOptions& options) {
         case OutputForm::json_lines: return std::make_unique<JsonLinesOutput>(options.logprobs);
         case OutputForm::text: break;
     }
-    return std::make_unique<TextOutput>(options.escapes);
+    return std::make_unique<TextOutput>(options.escapes, options.thinking || options.raw);
 }
 
 std::string_view reason_name(chat::FinishReason reason) {

@@ -14,6 +14,7 @@
 
 #include "app/oneshot.h"
 #include "core/base/error.h"
+#include "core/chat/attachment.h"
 
 namespace app {
 namespace {
@@ -49,17 +50,6 @@ std::string read_file(const std::string& path) {
     return text;
 }
 
-// Longer than any run of backticks in the text, so that nothing in it ends the fence.
-std::string fence_for(std::string_view text) {
-    size_t longest = 2;
-    for (size_t at = text.find('`'); at != std::string_view::npos; at = text.find('`', at)) {
-        const size_t end = std::min(text.find_first_not_of('`', at), text.size());
-        longest = std::max(longest, end - at);
-        at = end;
-    }
-    return std::string(longest + 1, '`');
-}
-
 struct Material {
     std::string name;  // of a file
     std::string text;
@@ -88,10 +78,9 @@ std::string complete_prompt(const OneShotOptions& options) {
                 prompt = material.text;
                 break;
             }
-            const std::string fence = fence_for(material.text);
             prompt += (prompt.empty() ? "" : "\n\n") +
-                      (material.name.empty() ? "" : material.name + ":\n") + fence + "\n" +
-                      material.text + "\n" + fence;
+                      (material.name.empty() ? "" : material.name + ":\n") +
+                      chat::fenced(material.text);
         }
     }
     if (prompt.empty())

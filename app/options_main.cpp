@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "app/kept_pages.h"
 #include "app/model_places.h"
 #include "app/model_scan.h"
 #include "app/options_parse.h"
@@ -65,6 +66,7 @@ struct MainOptions {
     std::string kv_dir;
     bool json = false;
     bool json_lines = false;
+    std::string schema;
 
     void add_to(CLI::App& app) {
         app.add_option("prompt", words, "the prompt; files and standard input follow it in fences");
@@ -131,6 +133,10 @@ struct MainOptions {
                        "with --json or --jsonl: probabilities, and N alternatives of each token")
             ->type_name("N")
             ->check(CLI::Range(0U, kMostAlternatives));
+        app.add_flag("--show-thinking", oneshot.thinking,
+                     "print the reasoning in front of the answer too");
+        app.add_option("--schema", schema, "not in this version: ends with status 2")
+            ->type_name("FILE");
         app.add_option("--timeout", oneshot.timeout_seconds, "stop after N seconds, status 124")
             ->type_name("N")
             ->check(CLI::PositiveNumber);
@@ -182,8 +188,7 @@ std::string absolute(const std::string& path) {
 void choose_kv_folder(const MainOptions& options, const Config& config, bool keeps,
                       BackendOptions& engine) {
     if (!config.boolean("kv.persist") || (options.kv_dir.empty() && !keeps)) return;
-    engine.kv_directory =
-        options.kv_dir.empty() ? core::cache_folder() + "/kv" : absolute(options.kv_dir);
+    engine.kv_directory = options.kv_dir.empty() ? default_kv_folder() : absolute(options.kv_dir);
     engine.kv_disk_bytes = static_cast<uint64_t>(config.number("kv.max_gb") * 1e9);
 }
 
@@ -215,6 +220,9 @@ void check_kept(const MainOptions& options, const Config& config, bool chat) {
                "is for a prompt", "give one as an argument or on standard input");
     if (options.oneshot.raw && (options.save || options.opens()))
         refuse("--raw", "is given with a conversation", "a text without chat format has no turns");
+    if (!options.schema.empty())
+        refuse("--schema", "this version cannot hold an answer to a schema",
+               "ask for the form in the prompt and check what comes");
     if (options.oneshot.logprobs && !options.json && !options.json_lines)
         refuse("--logprobs", "is given without --json", "add --json or --jsonl");
 }
@@ -279,7 +287,7 @@ OneShotInvocation oneshot_invocation(MainOptions&& options, Config config) {
                   : options.json_lines ? OutputForm::json_lines
                                        : OutputForm::text;
     if (options.opens()) common.resume = std::move(options.resume);
-    const bool temporary = config.boolean("privacy.temporary");
+    const bool temporary = common.temporary = config.boolean("privacy.temporary");
     common.save = (options.save || options.opens()) && !options.no_save && !temporary;
     if (common.save || common.resume) common.data_folder = core::data_folder();
     for (const ConfigNotice& notice : config.notices())

@@ -28,9 +28,13 @@ class Panel {
 
     // The command that opens and closes it.
     virtual std::string_view name() const = 0;
+    // "/tree", or what it is where no command opens it.
+    virtual std::string title() const { return "/" + std::string(name()); }
     virtual std::vector<PanelKey> keys() const = 0;
     // Brings the rows in step with the session.
     virtual void refresh(const ChatApp& app) = 0;
+    // Asks for what the rows that are on the screen lack.
+    virtual void look(ChatApp& /*app*/) {}
 
     // May throw core::Error, which the caller shows. Returns whether the panel stays open.
     bool on_key(ChatApp& app, const ui::Key& key);

@@ -50,7 +50,7 @@ SamplingValues chosen(const Config& config, const std::function<bool(ConfigLayer
 
 std::string_view source_name(SamplingSource source) {
     constexpr std::array<std::string_view, kSamplingSources> kNames = {
-        "default", "config", "model", "preset", "chat", "cli", "set"};
+        "default", "gguf", "config", "model", "preset", "chat", "cli", "set"};
     return kNames.at(static_cast<size_t>(source));
 }
 
@@ -63,6 +63,23 @@ SamplingValues sampling_of_config(const Config& config) {
     return chosen(config, [](ConfigLayer layer) {
         return layer != ConfigLayer::built_in && layer != ConfigLayer::flag;
     });
+}
+
+SamplingValues sampling_of_hints(const std::map<std::string, std::string>& hints,
+                                 std::string& trouble) {
+    SamplingValues values;
+    for (const auto& [name, value] : hints) {
+        try {
+            check_sampling_value(name, value);
+            values[name] = value;
+        } catch (const core::Error& error) {
+            trouble +=
+                (trouble.empty() ? "The model file recommends what is not possible: " : "; ") +
+                std::string(error.what());
+        }
+    }
+    if (!trouble.empty()) trouble += ".";
+    return values;
 }
 
 SamplingValues sampling_of_flags(const Config& config) {

@@ -1,6 +1,7 @@
-// The sampling parameters and who set each: built-in < config < profile of the model < preset <
-// conversation < flag < /set. Values are texts by name, as /set takes them; `seed` may be random
-// and max_tokens is one of them, though the protocol keeps it elsewhere.
+// The sampling parameters and who set each: built-in < what the model file recommends < config <
+// profile of the model < preset < conversation < flag < /set. Values are texts by name, as /set
+// takes them; `seed` may be random and max_tokens is one of them, though the protocol keeps it
+// elsewhere.
 #pragma once
 
 #include <array>
@@ -16,6 +17,7 @@ namespace app {
 
 enum class SamplingSource : uint8_t {
     built_in,
+    file,
     config,
     profile,
     preset,
@@ -23,10 +25,10 @@ enum class SamplingSource : uint8_t {
     flag,
     live,
 };
-inline constexpr size_t kSamplingSources = 7;
+inline constexpr size_t kSamplingSources = 8;
 
-// The word for it where parameters are shown: "default", "config", "model", "preset", "chat",
-// "cli", "set".
+// The word for it where parameters are shown: "default", "gguf", "config", "model", "preset",
+// "chat", "cli", "set".
 std::string_view source_name(SamplingSource source);
 
 using SamplingValues = std::map<std::string, std::string, std::less<>>;
@@ -43,6 +45,9 @@ void check_sampling_value(std::string_view name, std::string_view value);
 
 // What [sampling] of files and variables says.
 SamplingValues sampling_of_config(const Config& config);
+// Of what a model file recommends that which is possible; the rest is told in `trouble`.
+SamplingValues sampling_of_hints(const std::map<std::string, std::string>& hints,
+                                 std::string& trouble);
 // What flags say.
 SamplingValues sampling_of_flags(const Config& config);
 // All parameters of a set; max_tokens only where there is a limit.

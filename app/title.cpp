@@ -22,4 +22,9 @@ std::string title_from(std::string_view prompt) {
     return std::string(core::fit_width(title, kColumns));
 }
 
+std::string title_from(const chat::Prompt& prompt) {
+    const bool words = prompt.text.find_first_not_of(" \t\n") != std::string::npos;
+    return title_from(words || prompt.files.empty() ? prompt.text : prompt.files.front()->path);
+}
+
 }  // namespace app

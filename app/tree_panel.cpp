@@ -1,11 +1,12 @@
 // The branches of the conversation: every turn a row, indented where the tree forks.
 #include <algorithm>
+#include <set>
 #include <string>
 #include <utility>
 
 #include "app/chat_app.h"
+#include "app/line_states.h"
 #include "app/panel.h"
-#include "app/residency.h"
 
 namespace app {
 namespace {
@@ -31,7 +32,7 @@ class TreePanel : public Panel {
         const chat::Conversation& tree = app.session().conversation();
         // All states of a tree differ in one of these, or in a flag, which is changed here.
         const State state = {tree.size(), tree.tip(), app.session().conversation_number(),
-                             app.session().busy()};
+                             app.session().busy(), app.session().line_states().changes()};
         if (state == shown_) return;
         const bool first = shown_.number == 0 || shown_.number != state.number;
         shown_ = state;
@@ -48,14 +49,27 @@ class TreePanel : public Panel {
                 waiting.emplace_back(*child, next);
         };
         push_children(0, 0);
+        ends_.clear();
         while (!waiting.empty()) {
             const auto [id, depth] = waiting.back();
             waiting.pop_back();
-            rows.push_back(row_of(tree, id, depth, app));
+            rows.push_back(row_of(tree, id, depth));
+            if (children[id].empty()) {
+                ends_.insert(id);
+                rows.back().detail = app.session().line_states().label(state.number, id);
+            }
             push_children(id, depth);
         }
         list().set_rows(std::move(rows));
         if (first) list().select(tree.tip());
+    }
+
+    // A branch is what ends with a turn that nothing follows.
+    void look(ChatApp& app) override {
+        std::vector<TurnId> seen;
+        for (const uint64_t key : list().visible())
+            if (ends_.contains(static_cast<TurnId>(key))) seen.push_back(static_cast<TurnId>(key));
+        app.session().line_states().look_at(app.session().conversation(), shown_.number, seen);
     }
 
   protected:
@@ -93,11 +107,11 @@ class TreePanel : public Panel {
         TurnId tip = 0;
         uint32_t number = 0;
         bool busy = false;
+        uint64_t labels = 0;
         friend bool operator==(const State&, const State&) = default;
     };
 
-    static ui::PanelRow row_of(const chat::Conversation& tree, TurnId id, int depth,
-                               const ChatApp& app) {
+    static ui::PanelRow row_of(const chat::Conversation& tree, TurnId id, int depth) {
         constexpr int kDeepest = 8;
         const Turn& turn = tree.turn(id);
         std::string text(2 * static_cast<size_t>(std::min(depth, kDeepest)), ' ');
@@ -106,8 +120,6 @@ class TreePanel : public Panel {
         text += turn.text.substr(0, kShown);
         std::string aside = turn.flags.pinned ? "pinned" : "";
         if (turn.flags.excluded) aside += aside.empty() ? "left out" : ", left out";
-        if (const chat::KvEntry* entry = app.session().residency().of(id))
-            aside += (aside.empty() ? "" : " ") + residency_glyph(*entry);
         return {
             .key = id,
             .text = std::move(text),
@@ -122,6 +134,7 @@ class TreePanel : public Panel {
     }
 
     State shown_;
+    std::set<TurnId> ends_;  // of lines, among the rows
 };
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "ui/key_names.h"
 
+#include <algorithm>
 #include <array>
 #include <string_view>
 
@@ -26,6 +27,19 @@ std::string key_name(const Key& key) {
     if (key.character == ' ') return name + "Space";
     core::append_utf8(name, key.character);
     return name;
+}
+
+bool is_key_name(std::string_view name) {
+    constexpr std::string_view kPrefix = "C-x ";
+    if (name.starts_with(kPrefix)) name.remove_prefix(kPrefix.size());
+    while (name.size() > 2 && name[1] == '-' &&
+           std::string_view("CMS").find(name[0]) != std::string_view::npos)
+        name.remove_prefix(2);
+    if (name == "Space") return true;
+    if (name.size() > 1 && name[0] == 'F')
+        return name.size() < 4 && name.find_first_not_of("0123456789", 1) == std::string_view::npos;
+    if (std::find(kNames.begin() + 1, kNames.end(), name) != kNames.end()) return true;
+    return !name.empty() && name != " " && core::decode_utf8(name).length == name.size();
 }
 
 }  // namespace ui

@@ -293,7 +293,7 @@ std::vector<Input> KeyDecoder::feed(std::string_view bytes, TimePoint now) {
 std::optional<TimePoint> KeyDecoder::deadline() const {
     if (pasting_) return last_byte_ + kPasteTimeout;
     if (pending_.empty()) return std::nullopt;
-    return last_byte_ + kEscapeTimeout;
+    return last_byte_ + escape_timeout_;
 }
 
 std::vector<Input> KeyDecoder::expire(TimePoint now) {

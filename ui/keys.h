@@ -77,6 +77,9 @@ using Input = std::variant<Key, Paste, Wheel, ModeReport>;
 
 class KeyDecoder {
   public:
+    explicit KeyDecoder(std::chrono::milliseconds escape_timeout = kEscapeTimeout)
+        : escape_timeout_(escape_timeout) {}
+
     // What these bytes complete. Sequences that nothing here knows are dropped: as keys they would
     // reach the text.
     std::vector<Input> feed(std::string_view bytes, TimePoint now);
@@ -90,6 +93,7 @@ class KeyDecoder {
     size_t decode_one(std::string_view bytes, std::vector<Input>& out, bool final);
     bool decode_paste(std::vector<Input>& out, bool final);
 
+    std::chrono::milliseconds escape_timeout_;
     std::string pending_;
     bool pasting_ = false;
     std::string paste_;

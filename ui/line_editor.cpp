@@ -77,6 +77,9 @@ struct ReadlineHooks {
         if (!self.completer_) return nullptr;
         matches() = self.completer_(std::string_view(rl_line_buffer, static_cast<size_t>(end)));
         if (matches().empty()) return nullptr;
+        // Within a folder it goes on.
+        const bool folder = matches().size() == 1 && matches().front().ends_with('/');
+        rl_completion_suppress_append = folder ? 1 : 0;
         return rl_completion_matches(word, next_match);
     }
     static char* next_match(const char* /*word*/, int state) {

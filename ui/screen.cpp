@@ -37,7 +37,7 @@ std::string lines_below(const Transcript& transcript) {
 int panel_columns(Size size, const ScreenState& state) {
     constexpr int kWideEnough = 100;
     if (state.panel == nullptr || size.columns < kWideEnough) return 0;
-    return std::clamp(size.columns * 2 / 5, 32, 45);
+    return std::clamp(state.panel_columns, 32, 45);
 }
 
 std::optional<Position> draw_panel(Surface& surface, Rect middle, int columns, ListPanel& panel,

@@ -24,6 +24,7 @@ struct ScreenState {
     std::vector<StatusSegment> status;
     // Beside the transcript, or in its place where there is no room; it has the keyboard.
     ListPanel* panel = nullptr;
+    int panel_columns = 38;
 };
 
 struct Frame {

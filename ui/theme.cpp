@@ -16,9 +16,10 @@ namespace ui {
 namespace {
 
 constexpr std::array<std::string_view, static_cast<size_t>(StyleName::count)> kStyleNames = {
-    "text",           "title",       "status",   "status_warn",     "status_error", "role_user",
-    "role_assistant", "role_system", "thinking", "outside_context", "notice",       "error",
-    "mark",           "queue",       "toast",    "progress",        "prompt",       "border"};
+    "text",      "title",          "status",      "status_warn", "status_error",
+    "role_user", "role_assistant", "role_system", "thinking",    "outside_context",
+    "notice",    "error",          "mark",        "queue",       "toast",
+    "progress",  "prompt",         "border",      "search_hit"};
 
 constexpr std::array<std::string_view, 8> kColorNames = {"black", "red",     "green", "yellow",
                                                          "blue",  "magenta", "cyan",  "white"};
@@ -167,6 +168,7 @@ Theme::Theme() {
     set(StyleName::progress, {.foreground = kCyan});
     set(StyleName::prompt, {.foreground = kCyan, .attributes = kBold});
     set(StyleName::border, {.attributes = kDim});
+    set(StyleName::search_hit, {.foreground = kYellow, .attributes = kReverse});
 }
 
 Theme Theme::mono() {
@@ -178,6 +180,7 @@ Theme Theme::mono() {
     theme.styles_.at(static_cast<size_t>(StyleName::mark)).attributes = kItalic;
     theme.styles_.at(static_cast<size_t>(StyleName::status_warn)).attributes = kBold;
     theme.styles_.at(static_cast<size_t>(StyleName::status_error)).attributes = kReverse;
+    theme.styles_.at(static_cast<size_t>(StyleName::search_hit)).attributes = kReverse;
     return theme;
 }
 
@@ -213,15 +216,32 @@ Theme Theme::from_file(const std::string& path) {
     return from_text(text, path);
 }
 
+std::vector<std::string> Theme::names() {
+    std::vector<std::string> names = {"terminal", "mono"};
+    for (const std::filesystem::path& folder : theme_folders()) {
+        std::error_code error;
+        for (auto entry = std::filesystem::directory_iterator(folder, error);
+             !error && entry != std::filesystem::directory_iterator(); entry.increment(error))
+            if (entry->path().extension() == ".toml") names.push_back(entry->path().stem());
+    }
+    return names;
+}
+
+std::string Theme::file_of(const std::string& name) {
+    if (name.empty() || name == "terminal" || name == "mono") return {};
+    if (name.find('/') != std::string::npos || name.ends_with(".toml")) return name;
+    for (const std::filesystem::path& folder : theme_folders())
+        if (auto path = folder / (name + ".toml"); std::filesystem::exists(path))
+            return path.string();
+    return {};
+}
+
 Theme Theme::named(const std::string& name, ColorWish colors) {
     const bool unwanted =
         colors == ColorWish::never || (colors == ColorWish::automatic && color_is_unwanted());
     if (unwanted || name == "mono") return mono();
     if (name.empty() || name == "terminal") return {};
-    if (name.find('/') != std::string::npos || name.ends_with(".toml")) return from_file(name);
-    for (const std::filesystem::path& folder : theme_folders())
-        if (const auto path = folder / (name + ".toml"); std::filesystem::exists(path))
-            return from_file(path.string());
+    if (const std::string path = file_of(name); !path.empty()) return from_file(path);
     throw core::Error(core::ErrorKind::config, "theme " + name, "is not there",
                       "use terminal, mono or the path of a file");
 }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "ui/style.h"
 
@@ -32,6 +33,7 @@ enum class StyleName : uint8_t {
     progress,
     prompt,
     border,
+    search_hit,
     count,
 };
 
@@ -50,6 +52,11 @@ class Theme {
     // What the user asked for: a path, or the name of a theme in the user's or the system's themes
     // folder, or "" for the default. NO_COLOR, when not empty, makes every theme mono.
     static Theme named(const std::string& name, ColorWish colors = ColorWish::automatic);
+
+    // Those that are built in, and those of the user's and the system's folders.
+    static std::vector<std::string> names();
+    // The file that named() reads for a name; empty: it is built in, or there is none.
+    static std::string file_of(const std::string& name);
 
     const Style& operator[](StyleName name) const { return styles_.at(static_cast<size_t>(name)); }
     const std::string& name() const { return name_; }

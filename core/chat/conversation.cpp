@@ -31,6 +31,7 @@ Conversation::Conversation(std::vector<Turn> turns, TurnId tip, std::string syst
         if (turn.id != expected) refuse("turn " + std::to_string(expected) + " is missing");
         if (turn.parent >= turn.id)
             refuse("turn " + std::to_string(turn.id) + " is older than its parent");
+        link(turn);
         turns_.push_back(std::move(turn));
     }
     if (tip_ > size()) refuse("its tip " + std::to_string(tip_) + " is no turn");
@@ -54,16 +55,27 @@ Turn& Conversation::add(TurnId parent, Role role, TurnState state) {
     turn.state = state;
     turn.created = now_ms();
     tip_ = turn.id;
+    link(turn);
     return turn;
 }
 
-void Conversation::set_system(std::string text) {
-    if (text != *system_) system_ = std::make_shared<const std::string>(std::move(text));
+void Conversation::link(const Turn& turn) {
+    ++revision_;
+    links_.resize(size_t{turn.id} + 1);
+    links_[turn.id].older_sibling = links_[turn.parent].newest_child;
+    links_[turn.parent].newest_child = turn.id;
 }
 
-TurnId Conversation::add_user(std::string text, TurnId parent) {
+void Conversation::set_system(std::string text) {
+    if (text == *system_) return;
+    system_ = std::make_shared<const std::string>(std::move(text));
+    ++revision_;
+}
+
+TurnId Conversation::add_user(Prompt prompt, TurnId parent) {
     Turn& added = add(parent, Role::user, TurnState::done);
-    added.text = std::move(text);
+    added.text = std::move(prompt.text);
+    added.files = std::move(prompt.files);
     return added.id;
 }
 
@@ -73,15 +85,17 @@ TurnId Conversation::add_edited(TurnId original, std::string text) {
     Turn& added = add(before.parent, Role::assistant, TurnState::edited);
     added.text = std::move(text);
     added.model = before.model;
+    added.format = before.format;
     added.system = before.system;
     added.sampling = before.sampling;
     return added.id;
 }
 
 TurnId Conversation::begin_answer(TurnId parent, std::string model, const Sampling& sampling,
-                                  uint32_t choice) {
+                                  uint32_t choice, std::string format) {
     Turn& answer = add(parent, Role::assistant, TurnState::streaming);
     answer.model = std::move(model);
+    answer.format = std::move(format);
     answer.system = system_;
     answer.sampling = sampling;
     answer.choice = choice;
@@ -102,6 +116,7 @@ void Conversation::append(TurnId id, const Delta& delta) {
 }
 
 void Conversation::mark_change(TurnId id, const Sampling& sampling) {
+    ++revision_;
     Turn& answer = mutable_turn(id);
     answer.marks.push_back(
         {.change = {.at_token = static_cast<uint32_t>(answer.tokens.size()), .sampling = sampling},
@@ -109,6 +124,7 @@ void Conversation::mark_change(TurnId id, const Sampling& sampling) {
 }
 
 void Conversation::finish(TurnId id, const Finished& finished) {
+    ++revision_;
     Turn& answer = mutable_turn(id);
     answer.state =
         finished.reason == FinishReason::cancelled ? TurnState::interrupted : TurnState::done;
@@ -118,6 +134,7 @@ void Conversation::finish(TurnId id, const Finished& finished) {
 }
 
 void Conversation::fail(TurnId id, std::string sentence) {
+    ++revision_;
     Turn& answer = mutable_turn(id);
     answer.state = TurnState::error;
     answer.error = std::move(sentence);
@@ -125,11 +142,13 @@ void Conversation::fail(TurnId id, std::string sentence) {
 
 void Conversation::move_tip(TurnId id) {
     MOXIE_CHECK(id <= turns_.size());
+    ++revision_;
     tip_ = id;
 }
 
 void Conversation::set_flags(TurnId id, TurnFlags flags) {
     MOXIE_CHECK(!flags.removed || !is_on_line(id));
+    ++revision_;
     mutable_turn(id).flags = flags;
 }
 
@@ -153,7 +172,7 @@ std::vector<Message> Conversation::messages(TurnId last, std::string_view model)
     if (!system_->empty()) messages.push_back({.role = Role::system, .text = *system_});
     for (const TurnId id : turns_sent(last)) {
         const Turn& said = turn(id);
-        Message message{.role = said.role, .text = said.text};
+        Message message{.role = said.role, .text = said.whole_text()};
         if (said.role == Role::assistant && said.model == model) message.tokens = said.tokens;
         messages.push_back(std::move(message));
     }
@@ -177,6 +196,7 @@ Conversation Conversation::fork(TurnId last) const {
         Turn& added = copy.turns_.emplace_back(turn(id));
         added.id = copy.size();
         added.parent = added.id - 1;
+        copy.link(added);
     }
     copy.tip_ = copy.size();
     return copy;
@@ -185,35 +205,32 @@ Conversation Conversation::fork(TurnId last) const {
 std::vector<TurnId> Conversation::siblings(TurnId id) const {
     std::vector<TurnId> found;
     const Turn& one = turn(id);
-    for (const Turn& other : turns_)
-        if (other.parent == one.parent && other.role == one.role &&
-            (!other.flags.removed || other.id == id))
-            found.push_back(other.id);
+    TurnId child = links_[one.parent].newest_child;
+    for (; child != 0; child = links_[child].older_sibling) {
+        const Turn& other = turn(child);
+        if (other.role == one.role && (!other.flags.removed || child == id)) found.push_back(child);
+    }
+    std::reverse(found.begin(), found.end());
     return found;
 }
 
 TurnId Conversation::newest_leaf(TurnId id) const {
-    std::vector<TurnId> newest(turns_.size() + 1, 0);
-    for (const Turn& turn : turns_)
-        if (!turn.flags.removed) newest[turn.parent] = turn.id;
-    while (newest[id] != 0)
-        id = newest[id];
+    while (const TurnId child = newest_child(id))
+        id = child;
     return id;
 }
 
 TurnId Conversation::newest_child(TurnId id) const {
-    for (auto turn = turns_.rbegin(); turn != turns_.rend(); ++turn)
-        if (turn->parent == id && !turn->flags.removed) return turn->id;
-    return 0;
+    TurnId child = links_[id].newest_child;
+    while (child != 0 && turn(child).flags.removed)
+        child = links_[child].older_sibling;
+    return child;
 }
 
 std::vector<TurnId> Conversation::leaves() const {
-    std::vector<bool> has_child(turns_.size() + 1, false);
-    for (const Turn& turn : turns_)
-        has_child[turn.parent] = true;
     std::vector<TurnId> found;
     for (const Turn& turn : turns_)
-        if (!has_child[turn.id]) found.push_back(turn.id);
+        if (links_[turn.id].newest_child == 0) found.push_back(turn.id);
     return found;
 }
 
@@ -223,22 +240,18 @@ bool Conversation::show_sibling(TurnId id, int step) {
     if (count < 2) return false;
     const auto here = std::find(family.begin(), family.end(), id) - family.begin();
     const int next = ((static_cast<int>(here) + step) % count + count) % count;
-    tip_ = newest_leaf(family[static_cast<size_t>(next)]);
+    move_tip(newest_leaf(family[static_cast<size_t>(next)]));
     return true;
 }
 
-// One pass over the turns: a long conversation is asked this for every frame.
-TurnId Conversation::last_branch() const {
-    std::vector<uint32_t> children(2 * (turns_.size() + 1), 0);  // [parent][is an answer]
-    const auto family = [](const Turn& turn) {
-        return 2 * size_t{turn.parent} + (turn.role == Role::assistant ? 1 : 0);
-    };
-    for (const Turn& turn : turns_)
-        if (!turn.flags.removed) ++children[family(turn)];
-    TurnId id = tip_;
-    while (id != 0 && children[family(turn(id))] < 2)
-        id = turn(id).parent;
-    return id;
+const Conversation::LineFacts& Conversation::facts() const {
+    if (facts_.revision == revision_) return facts_;
+    facts_ = {.revision = revision_};
+    for (TurnId id = tip_; id != 0; id = turn(id).parent) {
+        if (facts_.last_branch == 0 && siblings(id).size() > 1) facts_.last_branch = id;
+        facts_.outside += turn(id).flags.outside ? 1 : 0;
+    }
+    return facts_;
 }
 
 TurnId Conversation::last_answer() const {

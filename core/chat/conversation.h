@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/chat/attachment.h"
 #include "core/chat/protocol.h"
 
 namespace chat {
@@ -49,8 +50,10 @@ struct Turn {
     TurnFlags flags = {};
     int64_t created = 0;  // milliseconds since 1970
     std::string text;     // as the model or the user wrote it: sanitize before it is shown
+    Attachments files;    // sent with it; a user's turns only
     // Answers only.
     std::string model;
+    std::string format;  // the chat format that its prompt was rendered in; empty: not known
     // What stood in front of the conversation; never null. All answers given under the same
     // instructions share one copy.
     std::shared_ptr<const std::string> system = no_system();
@@ -66,6 +69,8 @@ struct Turn {
     bool cut_off = false;  // interrupted because the program ended
 
     static const std::shared_ptr<const std::string>& no_system();
+    // What the model gets of it.
+    std::string whole_text() const { return text_with_files(text, files); }
 };
 
 class Conversation {
@@ -79,6 +84,8 @@ class Conversation {
     // Turns are numbered 1..size().
     TurnId size() const { return static_cast<TurnId>(turns_.size()); }
     TurnId tip() const { return tip_; }
+    // Another number whenever anything has changed but the text and tokens of a streaming answer.
+    uint64_t revision() const { return revision_; }
     // REQUIRES: id is a turn of this conversation.
     const Turn& turn(TurnId id) const;
 
@@ -87,14 +94,14 @@ class Conversation {
     void set_system(std::string text);
 
     // A new child of the tip, which it becomes.
-    TurnId add_user(std::string text) { return add_user(std::move(text), tip_); }
+    TurnId add_user(std::string text) { return add_user({.text = std::move(text)}, tip_); }
     // A child of `parent` (0: a root); it becomes the tip.
-    TurnId add_user(std::string text, TurnId parent);
+    TurnId add_user(Prompt prompt, TurnId parent);
     // A sibling of the answer `original` with a text that the user wrote; it becomes the tip.
     TurnId add_edited(TurnId original, std::string text);
     // A streaming answer to `parent`, a user turn; it becomes the tip.
     TurnId begin_answer(TurnId parent, std::string model, const Sampling& sampling,
-                        uint32_t choice = 0);
+                        uint32_t choice = 0, std::string format = {});
     // Appends to the streaming answer `id`.
     void append(TurnId id, const Delta& delta);
     void mark_change(TurnId id, const Sampling& sampling);
@@ -125,7 +132,9 @@ class Conversation {
     // Returns false where there is none.
     bool show_sibling(TurnId id, int step);
     // The turn of the line that has siblings and is nearest to the tip; 0: the line has no branch.
-    TurnId last_branch() const;
+    TurnId last_branch() const { return facts().last_branch; }
+    // Turns of the line that the context window has no room for.
+    uint32_t turns_outside() const { return facts().outside; }
     // The newest answer on the line, or 0.
     TurnId last_answer() const;
     // The turn in which a line through `id` ends: itself, or its newest descendant.
@@ -136,11 +145,29 @@ class Conversation {
     std::vector<TurnId> leaves() const;
 
   private:
+    // Of a turn, or of the place before all (0): so that walking the tree costs what is walked.
+    struct Links {
+        TurnId newest_child = 0;
+        TurnId older_sibling = 0;  // the child of the same parent before it
+    };
+
+    // Of the line that is shown, at some revision: they are asked for every frame.
+    struct LineFacts {
+        uint64_t revision = 0;
+        TurnId last_branch = 0;
+        uint32_t outside = 0;
+    };
+
+    const LineFacts& facts() const;
     Turn& mutable_turn(TurnId id);
     Turn& add(TurnId parent, Role role, TurnState state);
+    void link(const Turn& turn);
 
-    std::deque<Turn> turns_;  // turns_[id - 1]
+    std::deque<Turn> turns_;                            // turns_[id - 1]
+    std::vector<Links> links_ = std::vector<Links>(1);  // by id
+    uint64_t revision_ = 1;
     TurnId tip_ = 0;
+    mutable LineFacts facts_;
     std::shared_ptr<const std::string> system_ = Turn::no_system();
 };
 

@@ -163,6 +163,27 @@ Sampling sampling_of(const std::map<std::string, std::string>& params) {
     return sampling;
 }
 
+std::string file_json(const chat::Attachment& file) {
+    return nlohmann::json{
+        {"path", file.path}, {"first", file.first}, {"last", file.last}, {"code", file.code}}
+        .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+chat::Attachment file_of(std::string_view json) {
+    chat::Attachment file;
+    const auto object = nlohmann::json::parse(json, nullptr, false);
+    if (!object.is_object()) return file;
+    try {
+        file.path = object.value("path", file.path);
+        file.first = object.value("first", file.first);
+        file.last = object.value("last", file.last);
+        file.code = object.value("code", file.code);
+        return file;
+    } catch (const nlohmann::json::exception&) {
+        return {.path = std::move(file.path)};  // another build's; the text is what counts
+    }
+}
+
 std::vector<std::byte> encode_u32(std::span<const uint32_t> values) {
     std::vector<std::byte> bytes;
     bytes.reserve(values.size() * 4);

@@ -70,6 +70,7 @@ Json usage_json(const chat::Usage& usage) {
 
 void add_answer(const chat::Turn& turn, const std::string& system, Json& json) {
     json["model"] = turn.model;
+    if (!turn.format.empty()) json["template"] = turn.format;
     if (*turn.system != system) json["system"] = *turn.system;
     json["sampling"] = sampling_texts(turn.sampling);
     json["seed"] = turn.seed;
@@ -91,6 +92,10 @@ Json turn_json(const chat::Turn& turn, const std::string& system) {
                  {"state", name_of(turn.state)},
                  {"created", turn.created},
                  {"text", turn.text}};
+    for (const auto& file : turn.files) {
+        Json& entry = json["files"].emplace_back(Json::parse(file_json(*file)));
+        entry["text"] = file->text;
+    }
     if (turn.flags.pinned) json["pinned"] = true;
     if (turn.flags.excluded) json["excluded"] = true;
     if (turn.flags.outside) json["outside"] = true;
@@ -144,7 +149,7 @@ std::string markdown(const StoredConversation& stored) {
     if (!tree.system().empty()) text += "\n> " + tree.system() + "\n";
     for (const chat::TurnId id : tree.line()) {
         const chat::Turn& turn = tree.turn(id);
-        text += "\n## " + speaker(turn) + "\n\n" + turn.text + "\n";
+        text += "\n## " + speaker(turn) + "\n\n" + turn.whole_text() + "\n";
         if (const std::string note = remark(turn); !note.empty()) text += "\n*(" + note + ")*\n";
     }
     return text;
@@ -156,7 +161,7 @@ std::string plain(const StoredConversation& stored) {
     if (!tree.system().empty()) text += "\nSystem: " + tree.system() + "\n";
     for (const chat::TurnId id : tree.line()) {
         const chat::Turn& turn = tree.turn(id);
-        text += "\n" + speaker(turn) + ": " + turn.text + "\n";
+        text += "\n" + speaker(turn) + ": " + turn.whole_text() + "\n";
         if (const std::string note = remark(turn); !note.empty()) text += "(" + note + ")\n";
     }
     return text;
@@ -190,8 +195,8 @@ std::string html(const StoredConversation& stored) {
     for (const chat::TurnId id : tree.line()) {
         const chat::Turn& turn = tree.turn(id);
         text += "<section class=\"" + std::string(name_of(turn.role)) + "\"><h2>" +
-                escaped(speaker(turn)) + "</h2>\n<div class=\"text\">" + escaped(turn.text) +
-                "</div>\n";
+                escaped(speaker(turn)) + "</h2>\n<div class=\"text\">" +
+                escaped(turn.whole_text()) + "</div>\n";
         if (const std::string note = remark(turn); !note.empty())
             text += "<p><em>" + escaped(note) + "</em></p>\n";
         text += "</section>\n";

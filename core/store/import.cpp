@@ -116,6 +116,7 @@ void read_answer(const json& object, const std::shared_ptr<const std::string>& s
                       ? std::make_shared<const std::string>(object["system"].get<std::string>())
                       : system;
     turn.sampling = sampling_from(object);
+    turn.format = member<std::string>(object, "template");
     turn.seed = member<uint64_t>(object, "seed");
     turn.choice = member<uint32_t>(object, "choice");
     const auto finish = member<std::string>(object, "finish", "stop");
@@ -146,6 +147,14 @@ chat::Turn read_turn(const json& object, const std::shared_ptr<const std::string
     turn.state = state_named(member<std::string>(object, "state", "done"));
     turn.created = member<int64_t>(object, "created");
     turn.text = object.at("text").get<std::string>();
+    for (json file : member<std::vector<json>>(object, "files")) {
+        auto attachment = std::make_shared<chat::Attachment>();
+        const auto text = member<std::string>(file, "text");
+        file.erase("text");
+        *attachment = file_of(file.dump());
+        attachment->text = text;
+        turn.files.push_back(std::move(attachment));
+    }
     turn.flags = {.pinned = member<bool>(object, "pinned"),
                   .excluded = member<bool>(object, "excluded"),
                   .outside = member<bool>(object, "outside"),

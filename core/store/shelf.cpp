@@ -152,7 +152,9 @@ void Shelf::save_turn(int64_t conversation, const StoredModel& in_use, const cha
     const int64_t author_row = answer ? model_row(author) : 0;
     const int64_t parent = node_row(conversation, turn.parent);
     const int64_t system = answer ? system_row(*turn.system) : 0;
-    const std::string params = params_json(turn.sampling);
+    std::map<std::string, std::string> more;
+    if (!turn.format.empty()) more.emplace(kTemplate, turn.format);
+    const std::string params = params_json(turn.sampling, more);
     {
         Statement node = database_.prepare(
             "INSERT INTO node (conv_id, ordinal, parent_id, role, state, created, "
@@ -187,6 +189,23 @@ void Shelf::save_turn(int64_t conversation, const StoredModel& in_use, const cha
         .bind(int64_t{finished})
         .run();
     if (answer) save_answer(node, turn);
+    save_files(node, turn.files);
+}
+
+// They follow the text, which is part 0.
+void Shelf::save_files(int64_t node, const chat::Attachments& files) {
+    for (size_t i = 0; i < files.size(); ++i) {
+        const std::string meta = file_json(*files[i]);
+        database_
+            .prepare(
+                "INSERT INTO part (node_id, idx, kind, text, meta_json, searchable) "
+                "VALUES (?, ?, 'file', ?, ?, 1) ON CONFLICT (node_id, idx) DO NOTHING")
+            .bind(node)
+            .bind(static_cast<int64_t>(i + 1))
+            .bind(files[i]->text)
+            .bind(meta)
+            .run();
+    }
 }
 
 void Shelf::save_answer(int64_t node, const chat::Turn& turn) {

@@ -54,6 +54,7 @@ class Shelf {
     int64_t node_row(int64_t conversation, chat::TurnId turn);
     void save_turn(int64_t conversation, const StoredModel& in_use, const chat::Turn& turn);
     void save_answer(int64_t node, const chat::Turn& turn);
+    void save_files(int64_t node, const chat::Attachments& files);
     void save_marks(int64_t node, const chat::Turn& turn);
     void save_usage(int64_t node, const chat::Usage& usage);
     void save_head(int64_t conversation, const ConversationHead& head);
@@ -61,6 +62,7 @@ class Shelf {
     std::string free_short_id();
     std::vector<chat::Turn> load_turns(int64_t conversation);
     void load_marks(int64_t conversation, std::vector<chat::Turn>& turns);
+    void load_files(int64_t conversation, std::vector<chat::Turn>& turns);
 
     Database& database_;
 };

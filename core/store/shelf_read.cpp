@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "core/store/codec.h"
@@ -45,9 +47,30 @@ chat::Usage read_usage(const Statement& row) {
             .first_token_seconds = seconds()};
 }
 
-void read_answer(const Statement& row, chat::Turn& turn) {
+// Answers that follow each other have nearly always the same parameters: their text is read once.
+class ParameterReader {
+  public:
+    void read(std::string_view json, chat::Turn& turn) {
+        if (json != json_) {
+            json_ = json;
+            const auto params = read_params_json(json);
+            const auto format = params.find(std::string(kTemplate));
+            format_ = format == params.end() ? "" : format->second;
+            sampling_ = sampling_of(params);
+        }
+        turn.sampling = sampling_;
+        turn.format = format_;
+    }
+
+  private:
+    std::string json_;
+    std::string format_;
+    chat::Sampling sampling_;
+};
+
+void read_answer(const Statement& row, ParameterReader& parameters, chat::Turn& turn) {
     turn.model = row.text(6);
-    turn.sampling = sampling_of(read_params_json(row.text(7)));
+    parameters.read(row.text(7), turn);
     turn.seed = static_cast<uint64_t>(row.number(8));
     turn.choice = static_cast<uint32_t>(row.number(kChoice));
     turn.reason = reason_named(row.text(9));
@@ -57,8 +80,8 @@ void read_answer(const Statement& row, chat::Turn& turn) {
         turn.state = chat::TurnState::interrupted;
         turn.cut_off = true;
     }
-    for (const uint32_t id : decode_u32(row.blob(10)))
-        turn.tokens.push_back(static_cast<TokenId>(id));
+    const std::vector<uint32_t> ids = decode_u32(row.blob(10));
+    turn.tokens.assign(ids.begin(), ids.end());
     turn.text_offsets = decode_u32(row.blob(11));
     turn.text_offsets.resize(turn.tokens.size(), static_cast<uint32_t>(turn.text.size()));
     turn.usage = read_usage(row);
@@ -70,6 +93,7 @@ StoredConversation Shelf::load(int64_t conversation) {
     StoredConversation stored{.head = head(conversation)};
     std::vector<chat::Turn> turns = load_turns(conversation);
     load_marks(conversation, turns);
+    load_files(conversation, turns);
     stored.head.turns = static_cast<uint32_t>(turns.size());
     stored.conversation = chat::Conversation(std::move(turns), stored.head.tip, stored.head.system);
     return stored;
@@ -79,6 +103,7 @@ std::vector<chat::Turn> Shelf::load_turns(int64_t conversation) {
     std::vector<chat::Turn> turns;
     // Answers given under the same instructions share one copy of them.
     std::map<int64_t, std::shared_ptr<const std::string>> systems;
+    ParameterReader parameters;
     Statement rows = database_.prepare(kTurns);
     rows.bind(conversation);
     while (rows.step()) {
@@ -95,13 +120,27 @@ std::vector<chat::Turn> Shelf::load_turns(int64_t conversation) {
                       .outside = (rows.number(kFlags + 1) & kOutsideWindow) != 0,
                       .removed = rows.number(kFlags + 2) != 0};
         if (turn.role != chat::Role::assistant) continue;
-        read_answer(rows, turn);
+        read_answer(rows, parameters, turn);
         if (rows.is_null(kSystem)) continue;
         auto& system = systems[rows.number(kSystem)];
         if (!system) system = std::make_shared<const std::string>(rows.text(kSystem + 1));
         turn.system = system;
     }
     return turns;
+}
+
+void Shelf::load_files(int64_t conversation, std::vector<chat::Turn>& turns) {
+    Statement rows = database_.prepare(
+        "SELECT n.ordinal, p.text, p.meta_json FROM node n JOIN part p ON p.node_id = n.id "
+        "WHERE n.conv_id = ? AND p.idx > 0 AND p.kind = 'file' ORDER BY n.ordinal, p.idx");
+    rows.bind(conversation);
+    while (rows.step()) {
+        const auto ordinal = static_cast<size_t>(rows.number(0));
+        if (ordinal == 0 || ordinal > turns.size()) continue;
+        auto file = std::make_shared<chat::Attachment>(file_of(rows.text(2)));
+        file->text = rows.text(1);
+        turns[ordinal - 1].files.push_back(std::move(file));
+    }
 }
 
 void Shelf::load_marks(int64_t conversation, std::vector<chat::Turn>& turns) {

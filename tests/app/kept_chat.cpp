@@ -28,6 +28,25 @@ KeptFolder::~KeptFolder() {
     fs::remove_all(path_, ignored);
 }
 
+void leave_cut_off_answer(const std::string& folder) {
+    core::StoreChannel channel;
+    core::Store store({.folder = folder}, channel);
+    core::SaveTurns save{.id = 1, .conversation = 1, .head = {.tip = 2}};
+    save.turns.resize(2);
+    save.turns[0].id = 1;
+    save.turns[0].text = "count";
+    chat::Turn& answer = save.turns[1];
+    answer.id = 2;
+    answer.parent = 1;
+    answer.role = chat::Role::assistant;
+    answer.state = chat::TurnState::streaming;
+    answer.text = "one two";
+    answer.model = "grok";
+    answer.tokens = {7, 8};
+    answer.text_offsets = {0, 3};
+    channel.requests.push(std::move(save));
+}
+
 KeptChat::KeptChat(const std::string& folder, ChatOptions options,
                    std::chrono::milliseconds sync_time) {
     std::setlocale(LC_CTYPE, "C.UTF-8");
@@ -86,9 +105,10 @@ void KeptChat::wait(std::chrono::milliseconds time) {
     settle();
 }
 
-void KeptChat::ready(const std::string& name, uint32_t context) {
+void KeptChat::ready(const std::string& name, uint32_t context, const std::string& format) {
     until([this] { return load_.id != 0; }, "a LoadModel");
-    emit(chat::ModelReady{.id = std::exchange(load_.id, 0), .name = name, .context = context});
+    emit(chat::ModelReady{
+        .id = std::exchange(load_.id, 0), .name = name, .format = format, .context = context});
 }
 
 chat::Counted KeptChat::count(const chat::Count& request) {

@@ -27,6 +27,9 @@ class KeptFolder {
     std::string path_;
 };
 
+// As if the program had been killed within its answer "one two" (ids 7 and 8) to "count".
+void leave_cut_off_answer(const std::string& folder);
+
 class KeptChat {
   public:
     // A folder: a real store on it. None: the test plays the store, which has opened.
@@ -42,7 +45,8 @@ class KeptChat {
 
     // --- the engine
     // Answers LoadModel, which must have come.
-    void ready(const std::string& name = "grok", uint32_t context = 8000);
+    void ready(const std::string& name = "grok", uint32_t context = 8000,
+               const std::string& format = "grok-1");
     // The size of a prompt as this engine counts it: a token for every byte, those of an answer as
     // they are, and three of the template.
     static chat::Counted count(const chat::Count& request);

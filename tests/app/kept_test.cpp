@@ -328,22 +328,7 @@ TEST(Kept, ASecondInstanceIsToldAndGoesOnInMemory) {
 
 TEST(Kept, ACrashInTheMiddleOfAnAnswerIsSaid) {
     const KeptFolder folder;
-    {
-        // The store without the program: as if it had been killed.
-        core::StoreChannel channel;
-        core::Store store({.folder = folder.path()}, channel);
-        SaveTurns save{.id = 1, .conversation = 1, .head = {.tip = 2}};
-        save.turns.resize(2);
-        save.turns[0].id = 1;
-        save.turns[0].text = "count";
-        save.turns[1].id = 2;
-        save.turns[1].parent = 1;
-        save.turns[1].role = chat::Role::assistant;
-        save.turns[1].state = chat::TurnState::streaming;
-        save.turns[1].text = "one two";
-        save.turns[1].tokens.resize(2);
-        channel.requests.push(std::move(save));
-    }
+    leave_cut_off_answer(folder.path());
     KeptChat chat(folder.path(), {.resume = ""});
     chat.ready();
     chat.until_seen(

@@ -1,13 +1,16 @@
 // `moxie "prompt"` with the real engine and a tiny model: from the command line to the answer.
 #include <algorithm>
+#include <filesystem>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "core/kv/disk_store.h"
 #include "tests/app/program.h"
 #include "tests/support/loaded_model.h"
+#include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_model.h"
 
 namespace app {
@@ -48,6 +51,35 @@ TEST(OneShotEngine, UsageAddsUp) {
     EXPECT_EQ(usage["recomputed_tokens"], usage["prompt_tokens"]);
     EXPECT_EQ(usage["total_tokens"].get<int>(),
               usage["prompt_tokens"].get<int>() + usage["completion_tokens"].get<int>());
+}
+
+// Whether asking like this leaves pages of the prompt in the cache, or in the folder that is named.
+bool leaves_pages(std::vector<std::string> arguments) {
+    const support::TemporaryFolder home;
+    const support::TemporaryGguf model(speaking_model());
+    const std::string named = home.path() + "/named";
+    std::ranges::replace(arguments, std::string("NAMED"), named);
+    const auto ask = [&](std::vector<std::string> all) {
+        all.insert(all.end(), {"-m", model.path(), "--max-tokens", "4", "my secret is safe"});
+        const auto result = run_program({.arguments = all, .home = home.path()});
+        EXPECT_EQ(result.status, 0) << result.err;
+    };
+    // A conversation to go on with, whose own pages do not count.
+    if (std::ranges::count(arguments, "-c") != 0) {
+        ask({"--save"});
+        std::filesystem::remove_all(home.path() + "/CACHE");
+    }
+    ask(arguments);
+    return !core::list_pages(home.path() + "/CACHE/moxie/kv").empty() ||
+           !core::list_pages(named).empty();
+}
+
+TEST(OneShotEngine, WhatIsNotKeptLeavesNoPagesOnTheDisk) {
+    EXPECT_FALSE(leaves_pages({}));
+    EXPECT_FALSE(leaves_pages({"-c", "--no-save"}));
+    EXPECT_FALSE(leaves_pages({"--temporary", "--kv-dir", "NAMED"}));
+    EXPECT_TRUE(leaves_pages({"--save"})) << "the test sees pages where there are some";
+    EXPECT_TRUE(leaves_pages({"--kv-dir", "NAMED"})) << "who names a folder wants them there";
 }
 
 TEST(OneShotEngine, APromptBeyondTheContextHasItsOwnStatus) {

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "app/commands.h"
+#include "app/key_bindings.h"
 #include "app/panel.h"
 #include "tests/app/kept_chat.h"
 
@@ -38,7 +39,7 @@ class Panels : public testing::Test {
 
 TEST_F(Panels, TheListOpensBesideTheTranscriptAndTakesTheKeyboard) {
     chat.type(kF2);
-    chat.until_seen("explain lifetimes in one sentence");
+    chat.until_seen("explain lifetimes in one");
     chat.until_seen("grok · 2 turns · 2 tokens");
     EXPECT_TRUE(chat.sees("│"));
     EXPECT_TRUE(chat.sees("Seven minutes")) << "the transcript stays";
@@ -92,6 +93,30 @@ TEST_F(Panels, ConversationsAreRenamedPinnedDeletedAndBroughtBack) {
     chat.type("U");
     chat.until_seen("A lifetime");
     EXPECT_EQ(chat.session().title(), "Rust");
+}
+
+TEST_F(Panels, SeveralConversationsAreActedOnAtOnce) {
+    chat.type(kF2);
+    chat.until_seen("● boil an egg");
+    chat.type("g j ");
+    EXPECT_TRUE(chat.sees("✓ boil an egg")) << chat.screen();
+    EXPECT_TRUE(chat.sees("✓ explain lifetimes"));
+    chat.type("p");
+    chat.until_seen("▲ boil an egg");
+    chat.until_seen("▲ explain lifetimes");
+    EXPECT_FALSE(chat.sees("✓")) << "the next key acts on one again";
+    chat.type("gp");
+    chat.until([&] { return !chat.sees("▲ boil an egg") || !chat.sees("▲ explain lifetimes"); },
+               "one without a pin");
+}
+
+TEST_F(Panels, AConversationOfTheListIsForked) {
+    chat.type(kF2);
+    chat.until_seen("● boil an egg");
+    chat.type("jf");
+    chat.until_seen("/open " + first + " goes back to it");
+    EXPECT_TRUE(chat.sees("A lifetime"));
+    EXPECT_FALSE(chat.sees("│")) << "the list is closed";
 }
 
 TEST_F(Panels, TheTreeShowsBranchesAndGoesToThem) {
@@ -154,24 +179,7 @@ TEST_F(Panels, ExportAndImportBringATreeBack) {
 
 TEST(Offers, AfterACrashOneKeyContinuesTheAnswer) {
     const KeptFolder folder;
-    const auto crash = [&] {
-        core::StoreChannel channel;
-        core::Store store({.folder = folder.path()}, channel);
-        core::SaveTurns save{.id = 1, .conversation = 1, .head = {.tip = 2}};
-        save.turns.resize(2);
-        save.turns[0].id = 1;
-        save.turns[0].text = "count";
-        save.turns[1].id = 2;
-        save.turns[1].parent = 1;
-        save.turns[1].role = chat::Role::assistant;
-        save.turns[1].state = chat::TurnState::streaming;
-        save.turns[1].text = "one two";
-        save.turns[1].model = "grok";
-        save.turns[1].tokens = {7, 8};
-        save.turns[1].text_offsets = {0, 3};
-        channel.requests.push(std::move(save));
-    };
-    crash();
+    leave_cut_off_answer(folder.path());
     KeptChat chat(folder.path(), {.resume = ""});
     chat.until_seen("c continue · r regenerate");
     chat.type("c");
@@ -250,7 +258,7 @@ std::string read_file(const fs::path& path) {
 
 TEST(Commands, EveryCommandAndKeyIsInTheHelpAndInTheReadme) {
     const std::string readme = read_file(fs::path(MOXIE_SOURCE_DIR) / "README.md");
-    const std::string help = help_text();
+    const std::string help = help_text(KeyBindings());
     for (const CommandGroup& group : command_groups())
         for (const Command& command : group.commands) {
             SCOPED_TRACE(command.name);
@@ -259,7 +267,8 @@ TEST(Commands, EveryCommandAndKeyIsInTheHelpAndInTheReadme) {
             EXPECT_NE(help.find(command.help), std::string::npos);
             if (group.reach == Reach::slash) {
                 EXPECT_NE(readme.find("`/" + std::string(command.name)), std::string::npos);
-                EXPECT_NE(help_text(command, true).find(command.help), std::string::npos);
+                EXPECT_NE(help_text(command, true, KeyBindings()).find(command.help),
+                          std::string::npos);
             }
             for (std::string_view keys = command.keys; !keys.empty();) {
                 const size_t end = std::min(keys.find('|', 1), keys.size());
@@ -274,7 +283,7 @@ TEST(Commands, EveryCommandAndKeyIsInTheHelpAndInTheReadme) {
 }
 
 TEST(Commands, EveryKeyOfAPanelIsInTheHelp) {
-    const std::string help = help_text();
+    const std::string help = help_text(KeyBindings());
     for (const std::unique_ptr<Panel>& panel : all_panels())
         for (const PanelKey& key : panel->keys())
             EXPECT_NE(help.find(" " + std::string(key.key) + " " + std::string(key.help)),

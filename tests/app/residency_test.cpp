@@ -166,8 +166,14 @@ TEST(Residency, WhatIsReadAgainIsToldWithItsReason) {
     chat.finish(chat::FinishReason::stop, {.prompt = 1400, .reused = 1});
     EXPECT_TRUE(chat.sees("re-read 1,300 tokens: the system prompt changed")) << chat.screen();
 
+    chat.enter("/model /models/default.gguf");
+    chat.ready("grok", 8000, "grok-2");
+    chat.converse("again", {"like this"}, {.prompt = 1450, .reused = 0});
+    EXPECT_TRUE(chat.sees("re-read 1,401 tokens: the chat template changed (grok-1 before)"))
+        << chat.screen();
+
     chat.converse("lost", {"four"}, {.prompt = 1500, .reused = 0});
-    EXPECT_TRUE(chat.sees("re-read 1,401 tokens: the cache did not have them any more"))
+    EXPECT_TRUE(chat.sees("re-read 1,451 tokens: the cache did not have them any more"))
         << chat.screen();
 
     chat.enter("/model /models/other.gguf");

@@ -67,6 +67,95 @@ TEST_F(SettingsTest, AProfileAndItsPresetComeIntoForceWithTheirModel) {
     EXPECT_EQ(source(chat, "min_p"), "default");
 }
 
+TEST_F(SettingsTest, WhatTheModelFileRecommendsIsWeakerThanTheConfiguration) {
+    KeptChat chat({}, options("[sampling]\ntop_k = 9\n"));
+    const auto load = [&chat](const std::string& name, std::map<std::string, std::string> hints) {
+        chat.until([&chat] { return chat.load().id != 0; }, "a LoadModel");
+        chat.emit(chat::ModelReady{.id = chat.load().id,
+                                   .name = name,
+                                   .context = 100,
+                                   .sampling_hints = std::move(hints)});
+    };
+    load("qwen", {{"temperature", "0.6"}, {"top_k", "20"}, {"top_p", "7"}});
+    EXPECT_EQ(chat.session().sampling().temperature, 0.6F);
+    EXPECT_EQ(source(chat, "temperature"), "gguf");
+    EXPECT_EQ(chat.session().sampling().top_k, 9);
+    EXPECT_EQ(source(chat, "top_k"), "config");
+    EXPECT_EQ(source(chat, "top_p"), "default") << "7 is not possible";
+    EXPECT_TRUE(chat.sees("The model file recommends what is not possible: top_p"))
+        << chat.screen();
+    chat.enter("/model /models/llama.gguf");
+    load("llama", {});
+    EXPECT_EQ(chat.session().sampling().temperature, 0.8F);
+    EXPECT_EQ(source(chat, "temperature"), "default");
+}
+
+TEST_F(SettingsTest, AThemeThatChangesShowsAtOnceAndAMistakeLeavesTheOldOne) {
+    write("themes/mine.toml", "[styles]\nerror = { fg = \"blue\" }\n");
+    ChatOptions wanted = options();
+    wanted.theme = "mine";
+    KeptChat chat({}, wanted);
+    chat.ready();
+    EXPECT_EQ(chat.app().theme_name(), "mine");
+    ASSERT_GE(chat.app().theme_watch().fd(), 0);
+    write("themes/mine.toml", "[styles]\nerror = { fg = \"bluu\" }\n");
+    chat.app().on_theme_changed();
+    chat.wait(std::chrono::milliseconds(1));
+    EXPECT_TRUE(chat.sees("mine.toml:2: unknown colour \"bluu\"")) << chat.screen();
+    chat.enter("/theme nowhere");
+    EXPECT_TRUE(chat.sees("theme nowhere: is not there")) << chat.screen();
+    EXPECT_EQ(chat.app().theme_name(), "mine");
+    chat.enter("/theme mono");
+    EXPECT_EQ(chat.app().theme_name(), "mono");
+    EXPECT_EQ(chat.app().theme_watch().fd(), -1);
+}
+
+TEST_F(SettingsTest, TheModelIsAskedForATitleOnceWhereThatIsWanted) {
+    KeptChat chat(folder.path(), options("[chat]\ntitle = \"model-idle\"\n"));
+    chat.ready();
+    chat.enter("hello there");
+    chat.until([&] { return chat.session().activity() == Activity::prefill; }, "an answer");
+    chat.take_generate();
+    chat.say({"Hi"});
+    chat.finish();
+    chat.until([&] { return chat.session().activity() == Activity::naming; }, "a question");
+    const auto request = chat.take_generate();
+    ASSERT_TRUE(request);
+    const auto& messages = std::get<std::vector<chat::Message>>(request->prompt);
+    EXPECT_TRUE(messages.back().text.starts_with("Give our conversation a title"));
+    chat.say({"\"A", " warm welcome\".\n", "more"});
+    chat.finish();
+    chat.until_idle();
+    EXPECT_EQ(chat.session().title(), "A warm welcome");
+    EXPECT_EQ(chat.conversation().size(), 2U) << "the question is no part of it";
+    chat.converse("more", {"Yes"});
+    EXPECT_EQ(chat.session().activity(), Activity::idle);
+}
+
+TEST_F(SettingsTest, TextsThatEndAnAnswerAreSetForTheNext) {
+    KeptChat chat({}, options());
+    chat.ready();
+    chat.enter("/stop-at \"the end\" END");
+    EXPECT_TRUE(chat.sees("Answers end at \"the end\", \"END\", from the next one on."));
+    chat.enter("hello");
+    chat.tell(core::StoreFailed{.id = chat.take_request<core::SaveTurns>()->id});
+    EXPECT_EQ(chat.take_generate().value().stop, (std::vector<std::string>{"the end", "END"}));
+}
+
+TEST_F(SettingsTest, ALargePasteIsAskedAbout) {
+    KeptChat chat({}, options("[terminal]\npaste_lines_confirm = 2\n"));
+    chat.ready();
+    const std::string paste = "\x1b[200~one\ntwo\nthree\x1b[201~";
+    chat.type(paste);
+    EXPECT_TRUE(chat.sees("paste 3 lines? y yes")) << chat.screen();
+    EXPECT_EQ(chat.app().composer_text(), "");
+    chat.type("n");
+    chat.type(paste + "y");
+    EXPECT_EQ(chat.app().composer_text(), "one\ntwo\nthree");
+    chat.type("\x03" + paste + "f");
+    EXPECT_TRUE(chat.sees("attached ▸ ▪ pasted · 3 lines")) << chat.screen();
+}
+
 TEST_F(SettingsTest, WhatIsSetHidesAFlagAndResetBringsItBack) {
     KeptChat chat(folder.path(), options("", {{"sampling.temperature", "--temperature", "0.3"}}));
     chat.ready();

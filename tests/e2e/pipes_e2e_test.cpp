@@ -198,6 +198,24 @@ TEST_F(Pipes, AnAnswerIsKeptWhenAskedAndContinuedWithC) {
     EXPECT_EQ(ask({"-c"}, "third\n").out, "5 of third\n");
 }
 
+TEST_F(Pipes, ReasoningIsLeftOutUnlessItIsAskedFor) {
+    script = "[[reply]]\ntext = \"<think> so, so </think> Yes.\"\n";
+    EXPECT_EQ(ask({"hi"}).out, "Yes.\n");
+    EXPECT_EQ(ask({"--show-thinking", "hi"}).out, "<think> so, so </think> Yes.\n");
+    const auto object = nlohmann::json::parse(ask({"--json", "hi"}).out);
+    EXPECT_EQ(object.at("text"), "Yes.");
+    EXPECT_EQ(object.at("thinking"), " so, so ");
+}
+
+TEST_F(Pipes, ASchemaIsRefusedAndNotPretended) {
+    const ProgramRun refused = ask({"--schema", "answer.json", "hi"});
+    EXPECT_EQ(refused.status, 2);
+    EXPECT_EQ(refused.out, "");
+    EXPECT_NE(refused.err.find("--schema: this version cannot hold an answer to a schema"),
+              std::string::npos)
+        << refused.err;
+}
+
 TEST_F(Pipes, ContinuingNothingIsBadUsage) {
     const ProgramRun none = ask({"-c", "hi"});
     EXPECT_EQ(none.status, 2) << none.err;

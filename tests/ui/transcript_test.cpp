@@ -1,6 +1,7 @@
 // The transcript: growing, marks, scrolling, following, other widths.
 #include "ui/transcript.h"
 
+#include <algorithm>
 #include <random>
 #include <string>
 #include <vector>
@@ -146,6 +147,114 @@ TEST(Transcript, NoSizeIsTooSmall) {
     for (int rows = 0; rows < 4; ++rows)
         for (int columns = 1; columns < 40; ++columns)
             draw(transcript, {.rows = rows, .columns = columns});
+}
+
+// A long conversation: items are filled when they are seen.
+class LongTranscript : public testing::Test {
+  public:
+    ~LongTranscript() override = default;
+
+  protected:
+    static constexpr size_t kItems = 10'000;
+    void SetUp() override {
+        transcript.set_fill([this](size_t index) {
+            ++filled;
+            if (transcript.text_bytes(index) == 0) transcript.append_text(index, text_of(index));
+        });
+        for (size_t i = 0; i < kItems; ++i)
+            transcript.add({.key = i + 1}, text_of(i).size());
+    }
+    static std::string text_of(size_t index) {
+        std::string text = "item " + std::to_string(index);
+        for (size_t row = 0; row < index % 3; ++row)
+            text += "\n  more";
+        return text;
+    }
+    Rows rows() { return draw(transcript, {.rows = 9, .columns = 40}); }
+
+    Transcript transcript;
+    size_t filled = 0;
+};
+
+TEST_F(LongTranscript, OnlyWhatTheWindowShowsIsAskedForAndLaidOut) {
+    const Rows shown = rows();
+    EXPECT_EQ(shown.back(), "  item 9999");
+    EXPECT_LE(filled, 10U);
+    EXPECT_LE(transcript.laid_out(), 10U);
+    rows();
+    EXPECT_LE(filled, 10U) << "what is known is not asked for again";
+    transcript.touch(kItems - 1);
+    transcript.touch(0);
+    const size_t before = filled;
+    rows();
+    EXPECT_EQ(filled, before + 1) << "nobody sees the first";
+    transcript.to_top();
+    EXPECT_EQ(rows().front(), "  item 0");
+    EXPECT_LE(filled, 30U);
+}
+
+TEST_F(LongTranscript, ScrollingShowsEveryRowOnceWhateverWasEstimated) {
+    rows();
+    // From the end to the top, row by row, the text above the window is what it is.
+    std::vector<std::string> seen;
+    for (int step = 0; step < 200; ++step) {
+        transcript.scroll(-1);
+        seen.push_back(rows().front());
+    }
+    std::vector<std::string> expected;
+    for (size_t i = kItems; i-- > 0 && expected.size() < 300;) {
+        expected.emplace_back();
+        for (size_t row = 0; row < i % 3; ++row)
+            expected.emplace_back("    more");
+        expected.push_back("  item " + std::to_string(i));
+    }
+    // The last item but its blank row is in the window of nine rows.
+    expected.erase(expected.begin(), expected.begin() + 10);
+    expected.resize(seen.size());
+    EXPECT_EQ(seen, expected);
+    EXPECT_FALSE(transcript.following());
+    for (int step = 0; step < 200; ++step)
+        transcript.scroll(1);
+    EXPECT_EQ(rows().back(), "  item 9999");
+    EXPECT_TRUE(transcript.following());
+}
+
+TEST_F(LongTranscript, ASelectedItemIsBroughtIntoTheWindowFromAfar) {
+    rows();
+    transcript.select(5001);
+    const Rows shown = rows();
+    EXPECT_NE(std::find(shown.begin(), shown.end(), "  item 5000"), shown.end());
+    EXPECT_LE(filled, 30U);
+    transcript.select(5003);
+    const Rows next = rows();
+    EXPECT_NE(std::find(next.begin(), next.end(), "  item 5002"), next.end());
+    transcript.select(5001);
+    EXPECT_EQ(rows(), next) << "it was there already";
+}
+
+TEST_F(LongTranscript, NewRowsAreThoseThatCameAndNotBetterEstimates) {
+    rows();
+    transcript.scroll(-500);
+    rows();
+    EXPECT_EQ(transcript.new_rows(), 0U);
+    const size_t below = transcript.rows_below();
+    EXPECT_EQ(below, 500U);
+    transcript.add({.key = kItems + 1}, 4);
+    rows();
+    EXPECT_EQ(transcript.new_rows(), 3U);  // a blank row and "item 10000", "  more" below
+    EXPECT_EQ(transcript.rows_below(), below + 3);
+    transcript.scroll(-1000);
+    rows();
+    EXPECT_EQ(transcript.new_rows(), 3U);
+}
+
+TEST_F(LongTranscript, AnotherWidthKeepsTheItemAtTheTop) {
+    rows();
+    transcript.scroll(-300);
+    const std::string top = rows().front();
+    const Rows narrow = draw(transcript, {.rows = 9, .columns = 33});
+    EXPECT_EQ(narrow.front(), top);
+    EXPECT_LE(transcript.laid_out(), 30U);
 }
 
 }  // namespace

@@ -208,7 +208,7 @@ TEST(Conversation, AnEditedPromptIsASiblingAndTheOldOneKeepsItsAnswers) {
     Conversation conversation;
     const TurnId prompt = conversation.add_user("q");
     const TurnId first = answer(conversation, prompt, {"one"});
-    const TurnId edited = conversation.add_user("better q", 0);
+    const TurnId edited = conversation.add_user({.text = "better q"}, 0);
     const TurnId second = answer(conversation, edited, {"two"});
     EXPECT_EQ(conversation.line(), (std::vector<TurnId>{edited, second}));
     EXPECT_EQ(conversation.siblings(prompt), (std::vector<TurnId>{prompt, edited}));

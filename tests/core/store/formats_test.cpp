@@ -27,19 +27,13 @@ std::vector<chat::Turn> rich_turns() {
     answer.sampling.logit_bias = {{5, -1.5F}};
     answer.seed = 0xFFFFFFFFFFFFFFFFULL;
     answer.choice = 2;
+    answer.format = "grok-2";
     answer.tokens = {11, 12, 0};
     answer.text_offsets = {0, 3, 9};
     answer.created = 1'700'000'000'123;
-    answer.usage = {.prompt = 10,
-                    .reused = 9,
-                    .restored = 8,
-                    .recomputed = 1,
-                    .generated = 3,
-                    .restored_bytes = 1ULL << 40U,
-                    .restore_seconds = 0.1234567,
-                    .prefill_seconds = 0.3333333,
-                    .decode_seconds = 1.7,
-                    .first_token_seconds = 0.01};
+    answer.usage = full_usage();
+    answer.usage.restore_seconds = 0.1234567;  // as many digits as a file keeps
+    answer.usage.prefill_seconds = 0.3333333;
     chat::Sampling warmer = answer.sampling;
     warmer.temperature = 1.5F;
     answer.marks.push_back({.change = {.at_token = 1, .sampling = warmer}, .text_bytes = 3});
@@ -52,6 +46,10 @@ std::vector<chat::Turn> rich_turns() {
     failed.error = "Ran out of memory.";
     chat::Turn question = user_turn(5, 2, "line\nof \"text\" \\ and \xF0\x9F\x8C\xBE");
     question.flags.removed = true;
+    question.files = {
+        std::make_shared<chat::Attachment>(chat::Attachment{.path = "src/a b.cpp", .text = "x\ny"}),
+        std::make_shared<chat::Attachment>(
+            chat::Attachment{.path = "notes", .first = 2, .last = 9, .code = false, .text = "z"})};
     return {user_turn(1, 0, "q"), answer, cut, edited, question, failed};
 }
 
@@ -87,8 +85,8 @@ std::vector<std::string> rows(const std::filesystem::path& database) {
         "node n LEFT JOIN node p ON p.id = n.parent_id LEFT JOIN model m ON m.id = "
         "n.author_model_id LEFT JOIN system_text s ON s.id = n.system_id ORDER BY n.ordinal)",
         "SELECT group_concat(row, char(10)) FROM (SELECT quote(n.ordinal) || quote(idx) || "
-        "quote(kind) || quote(text) || quote(searchable) AS row FROM part JOIN node n ON n.id = "
-        "node_id ORDER BY n.ordinal)",
+        "quote(kind) || quote(text) || quote(meta_json) || quote(searchable) AS row FROM part JOIN "
+        "node n ON n.id = node_id ORDER BY n.ordinal, idx)",
         "SELECT group_concat(row, char(10)) FROM (SELECT quote(n.ordinal) || quote(n) || "
         "quote(ids) || quote(text_offsets) AS row FROM token JOIN node n ON n.id = node_id ORDER "
         "BY n.ordinal)",
@@ -157,6 +155,7 @@ TEST_F(Files, OurOwnTreeGoesOutAndComesInWithTheSameRows) {
         for (size_t i = 0; i < before.size(); ++i)
             EXPECT_EQ(before[i], after[i]) << "query " << i << " of " << ending;
         EXPECT_THAT(before[1], HasSubstr("'edited'"));
+        EXPECT_THAT(before[2], HasSubstr("'file'"));
     }
 }
 

@@ -48,18 +48,10 @@ std::vector<chat::Turn> whole_tree() {
     first.tokens = {11, 12, 0};
     first.created = 1234;
     first.choice = 3;
+    first.format = "grok-2";
     first.flags = {.pinned = true};
     first.text_offsets = {0, 3, 6};
-    first.usage = {.prompt = 10,
-                   .reused = 9,
-                   .restored = 8,
-                   .recomputed = 1,
-                   .generated = 3,
-                   .restored_bytes = 1ULL << 40U,
-                   .restore_seconds = 0.25,
-                   .prefill_seconds = 0.5,
-                   .decode_seconds = 1.5,
-                   .first_token_seconds = 0.75};
+    first.usage = full_usage();
     chat::Turn second = answer_turn(3, 1, "two three");
     second.system = system;
     second.sampling = {.temperature = 0.5F};
@@ -113,6 +105,7 @@ void expect_same(const chat::Turn& a, const chat::Turn& b) {
     EXPECT_EQ(a.state, b.state);
     EXPECT_EQ(a.text, b.text);
     EXPECT_EQ(a.model, b.model);
+    EXPECT_EQ(a.format, b.format);
     EXPECT_EQ(*a.system, *b.system);
     EXPECT_EQ(a.sampling, b.sampling);
     EXPECT_EQ(a.reason, b.reason);
