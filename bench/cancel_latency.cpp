@@ -24,7 +24,7 @@ std::string long_prompt(int number) {
 }
 
 int measure(const bench::LatencyArguments& arguments) {
-    bench::PtyChat chat(arguments.binary, arguments.model, arguments.extra);
+    bench::PtyChat chat(arguments);
     chat.ask("wait idle", 600s);
     std::mt19937 random(1);
     std::vector<double> times;

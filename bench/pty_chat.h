@@ -22,6 +22,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/base/priority.h"
@@ -30,27 +31,38 @@ namespace bench {
 
 using Clock = std::chrono::steady_clock;
 
+// BINARY MODEL COUNT [OPTIONS OF THE PROGRAM...]
+struct LatencyArguments {
+    std::string binary;
+    std::string model;
+    int count = 0;
+    std::vector<std::string> extra;
+};
+
 class PtyChat {
   public:
-    // Starts `binary -m model extra...` at 100x40.
-    PtyChat(const std::string& binary, const std::string& model,
-            const std::vector<std::string>& extra)
+    using Environment = std::vector<std::pair<std::string, std::string>>;
+
+    // A chat with that model. Nothing of it belongs among the chats of whoever measures.
+    explicit PtyChat(const LatencyArguments& given)
+        : PtyChat(given.binary, with({"-m", given.model, "--temporary"}, given.extra)) {}
+
+    // Starts `binary arguments...` at 100x40, with these variables beside those of this process.
+    PtyChat(const std::string& binary, const std::vector<std::string>& wanted,
+            const Environment& environment = {})
         : socket_path_("/tmp/moxie-bench-" + std::to_string(::getpid()) + ".sock") {
-        // Nothing of it belongs among the chats of whoever measures.
-        std::vector<std::string> arguments = {binary,        "-m",        model,
-                                              "--temporary", "--control", socket_path_};
-        arguments.insert(arguments.end(), extra.begin(), extra.end());
+        std::vector<std::string> arguments = with({binary, "--control", socket_path_}, wanted);
         winsize size = {.ws_row = 40, .ws_col = 100, .ws_xpixel = 0, .ws_ypixel = 0};
         child_ = ::forkpty(&terminal_, nullptr, nullptr, &size);
         if (child_ < 0) throw std::runtime_error("forkpty failed");
-        if (child_ == 0) run_child(arguments);
+        if (child_ == 0) run_child(arguments, environment);
         ::fcntl(terminal_, F_SETFL, O_NONBLOCK);
         connect_control();
     }
     ~PtyChat() {
-        ::kill(child_, SIGTERM);
+        if (child_ > 0) ::kill(child_, SIGTERM);
         // The program restores its terminal before it ends; somebody must read that.
-        for (int i = 0; i < 500 && ::waitpid(child_, nullptr, WNOHANG) == 0; ++i)
+        for (int i = 0; child_ > 0 && i < 500 && ::waitpid(child_, nullptr, WNOHANG) == 0; ++i)
             drain(10);
         ::close(control_);
         ::close(terminal_);
@@ -110,13 +122,29 @@ class PtyChat {
         }
     }
     size_t bytes_read() const { return bytes_read_; }
+    pid_t pid() const { return child_; }
+    // Ends it as nothing can be prepared for, and waits for that.
+    void kill_now() {
+        ::kill(child_, SIGKILL);
+        ::waitpid(child_, nullptr, 0);
+        child_ = -1;
+    }
 
   private:
-    [[noreturn]] static void run_child(std::vector<std::string>& arguments) {
+    static std::vector<std::string> with(std::vector<std::string> arguments,
+                                         const std::vector<std::string>& more) {
+        arguments.insert(arguments.end(), more.begin(), more.end());
+        return arguments;
+    }
+
+    [[noreturn]] static void run_child(std::vector<std::string>& arguments,
+                                       const Environment& environment) {
         // NOLINTBEGIN(concurrency-mt-unsafe): a forked child has one thread
         ::setenv("TERM", "xterm-256color", 1);
         ::setenv("LC_ALL", "C.UTF-8", 1);
         ::setenv("INPUTRC", "/dev/null", 1);
+        for (const auto& [name, value] : environment)
+            ::setenv(name.c_str(), value.c_str(), 1);
         // NOLINTEND(concurrency-mt-unsafe)
         std::vector<char*> argv;
         argv.reserve(arguments.size() + 1);
@@ -156,6 +184,11 @@ class PtyChat {
     size_t bytes_read_ = 0;
 };
 
+// A letter that no model writes (Cyrillic Extended-B): U+A640 + n, three bytes of UTF-8.
+inline std::string rare_letter(int n) {
+    return {'\xEA', '\x99', static_cast<char>(0x80 + n % 40)};
+}
+
 // Prints median, p90, p99 and maximum, and returns p99.
 inline double report(const std::string& what, std::vector<double> milliseconds) {
     std::sort(milliseconds.begin(), milliseconds.end());
@@ -167,14 +200,6 @@ inline double report(const std::string& what, std::vector<double> milliseconds) 
                 what.c_str(), milliseconds.size(), at(0.5), at(0.9), at(0.99), milliseconds.back());
     return at(0.99);
 }
-
-// BINARY MODEL COUNT [OPTIONS OF THE PROGRAM...]
-struct LatencyArguments {
-    std::string binary;
-    std::string model;
-    int count = 0;
-    std::vector<std::string> extra;
-};
 
 // The main function of a program that measures: its exit status.
 inline int run_latency(int argc, char** argv, const char* name,

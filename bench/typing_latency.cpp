@@ -17,11 +17,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// U+A640 + n, three bytes of UTF-8.
-std::string rare_letter(int n) {
-    return {'\xEA', '\x99', static_cast<char>(0x80 + n % 40)};
-}
-
 bool is_streaming(bench::PtyChat& chat) {
     const std::string state = chat.ask("dump-state", 10s);
     if (state.find("\"state\":\"error\"") != std::string::npos)
@@ -44,7 +39,7 @@ void keep_generating(bench::PtyChat& chat) {
 }
 
 int measure(const bench::LatencyArguments& arguments) {
-    bench::PtyChat chat(arguments.binary, arguments.model, arguments.extra);
+    bench::PtyChat chat(arguments);
     chat.ask("wait idle", 600s);
     std::mt19937 random(1);
     std::vector<double> times;
@@ -52,7 +47,8 @@ int measure(const bench::LatencyArguments& arguments) {
     for (int i = 0; i < arguments.count; ++i) {
         keep_generating(chat);
         chat.drain(5 + static_cast<int>(random() % 40));
-        const auto time = chat.time_until(rare_letter(i), rare_letter(i), 10s);
+        const std::string letter = bench::rare_letter(i);
+        const auto time = chat.time_until(letter, letter, 10s);
         if (!time) throw std::runtime_error("a letter did not appear within 10 s");
         times.push_back(*time);
         generating += is_streaming(chat) ? 1 : 0;
