@@ -154,6 +154,14 @@ void open_chat(Chat& chat, uint32_t count) {
     chat.until([&] { return chat.session().conversation().size() == count; });
 }
 
+// Of tokens and their frames, one after the other.
+std::vector<double> token_times(Chat& chat) {
+    std::vector<double> times(300);
+    for (double& time : times)
+        time = chat.token();
+    return times;
+}
+
 // What a token costs below `count` messages, the slowest of a hundred apart.
 double streaming_frame(const std::string& folder, uint32_t count) {
     fill(folder, count);
@@ -162,9 +170,7 @@ double streaming_frame(const std::string& folder, uint32_t count) {
     chat.until([&] { return !chat.session().busy(); });
     chat.key("hello\r");
     chat.until([&] { return chat.generating(); });
-    std::vector<double> tokens;
-    for (int i = 0; i < 300; ++i)
-        tokens.push_back(chat.token());
+    const std::vector<double> tokens = token_times(chat);
     chat.app().end(Clock::now());
     return percentile(tokens, 0.5);
 }
@@ -187,9 +193,7 @@ double measure_chat(const std::string& folder, uint32_t count) {
     std::printf("%-46s %8zu\n", "keys during a commit of 500 ms", keys.size());
     report("key to frame meanwhile, median", percentile(keys, 0.5), 16);
     report("key to frame meanwhile, p99", percentile(keys, 0.99), 16);
-    std::vector<double> tokens;
-    for (int i = 0; i < 300; ++i)
-        tokens.push_back(chat.token());
+    const std::vector<double> tokens = token_times(chat);
     report("token to frame below them, p99", percentile(tokens, 0.99), 16);
     chat.app().end(Clock::now());
     return percentile(tokens, 0.5);

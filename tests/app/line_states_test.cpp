@@ -43,7 +43,7 @@ class StatesOfLines : public testing::Test {
     void three_conversations() {
         chat.ready();
         for (const char* word : {"one", "two", "three"}) {
-            if (chat.conversation().size() > 0) chat.enter("/new");
+            if (!chat.conversation().empty()) chat.enter("/new");
             chat.converse(std::string("about ") + word, {word});
         }
         until_answered();
