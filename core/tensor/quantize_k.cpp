@@ -48,6 +48,7 @@ struct Affine {
 struct Weighted {
     Values x;
     std::array<double, kBlock> w{};
+    std::array<float, kBlock> levels{};  // of the trial
     double w1 = 0, wx = 0, wxx = 0;
 
     explicit Weighted(Values values) : x(values) {
@@ -66,13 +67,12 @@ struct Weighted {
 
 // The best step and minimum, by least squares, for values rounded with 1 / step = `factor`; false
 // when all fall on one level.
-bool refine(const Weighted& of, float low, float factor, int most, Affine& fit, double& error) {
-    std::array<float, kBlock> levels;
+bool refine(Weighted& of, float low, float factor, int most, Affine& fit, double& error) {
     for (size_t i = 0; i < kBlock; ++i)
-        levels[i] = nearest_float((of.x[i] - low) * factor, 0, most);
+        of.levels[i] = nearest_float((of.x[i] - low) * factor, 0, most);
     double wq = 0, wqq = 0, wqx = 0;
     for (size_t i = 0; i < kBlock; ++i) {
-        const double q = levels[i];
+        const double q = of.levels[i];
         const double weighted = of.w[i] * q;
         wq += weighted;
         wqq += weighted * q;
@@ -98,7 +98,7 @@ Affine fit_affine(Values x, int most) {
     const float low = std::min(least, 0.0F);
     Affine best = {(largest - low) / static_cast<float>(most), -low};
     if (!(largest > low)) return {0.0F, -low};
-    const Weighted weighted(x);
+    Weighted weighted(x);
     double best_error = HUGE_VAL;
     for (int trial = -kTrials; trial <= kTrials; ++trial) {
         const float levels = static_cast<float>(most) + kTrialStep * static_cast<float>(trial);
@@ -148,7 +148,7 @@ float fit_symmetric(Values x, int half) {
     if (extreme == 0.0F) return 0.0F;
     double best = -1;
     float step = 0.0F;
-    std::array<float, kFine> levels;
+    std::array<float, kFine> levels{};
     for (int trial = -kTrials; trial <= kTrials; ++trial) {
         const float factor =
             -(static_cast<float>(half) + kTrialStep * static_cast<float>(trial)) / extreme;

@@ -104,9 +104,9 @@ class TokenizerJson {
 
   private:
     static const json& member(const json& object, const char* key) {
-        static const json kNull;
+        static const json nothing;
         const auto found = object.find(key);
-        return found == object.end() ? kNull : *found;
+        return found == object.end() ? nothing : *found;
     }
     static std::string type_of(const json& part) { return part.at("type").get<std::string>(); }
 
@@ -269,6 +269,7 @@ class MergeFinder {
 
     std::vector<TokenId> parts_of(std::string_view token, TokenId rank) const {
         std::vector<std::string_view> parts;
+        parts.reserve(token.size());
         for (size_t i = 0; i < token.size(); ++i)
             parts.push_back(token.substr(i, 1));
         for (;;) {
@@ -286,6 +287,7 @@ class MergeFinder {
             parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(at) + 1);
         }
         std::vector<TokenId> ids;
+        ids.reserve(parts.size());
         for (const std::string_view part : parts)
             ids.push_back(id_of(part));
         return ids;

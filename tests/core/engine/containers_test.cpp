@@ -78,6 +78,7 @@ TEST_F(EngineOpens, Grok1WhoseTokenizerLiesAboveTheCheckpoint) {
 const std::vector<std::string>& byte_level_pieces() {
     static const std::vector<std::string> all = [] {
         std::vector<std::string> pieces;
+        pieces.reserve(258);
         for (unsigned byte = 0; byte < 256; ++byte)
             pieces.emplace_back(spelled_byte(static_cast<uint8_t>(byte)));
         pieces.insert(pieces.end(), {"<|im_start|>", "<|im_end|>"});

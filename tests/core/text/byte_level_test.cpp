@@ -121,6 +121,7 @@ Vocabulary hello_vocabulary(bool ignore_merges = false) {
 
 Pieces pieces_of(const Tokenizer& tokenizer, const std::vector<TokenId>& ids) {
     Pieces pieces;
+    pieces.reserve(ids.size());
     for (const TokenId id : ids)
         pieces.emplace_back(tokenizer.piece(id));
     return pieces;
