@@ -15,9 +15,9 @@ struct ChatsOptions {
     ChatsAction action = ChatsAction::list;
     std::string data_folder = {};
     std::string kv_folder = {};  // where pages of the KV cache are
-    std::string what = {};    // a part of titles, the text to find, a conversation, a file
-    std::string path = {};    // of an export; empty: `out`
-    std::string format = {};  // of an export; empty: as the path ends, else md
+    std::string what = {};       // a part of titles, the text to find, a conversation, a file
+    std::string path = {};       // of an export; empty: `out`
+    std::string format = {};     // of an export; empty: as the path ends, else md
     core::ListKind kind = core::ListKind::open;
     uint32_t limit = 100;
     bool whole_tree = true;
