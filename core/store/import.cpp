@@ -269,7 +269,7 @@ StoredConversation read_chatgpt(const json& object) {
 // --- ShareGPT ---------------------------------------------------------------------------------
 
 StoredConversation read_sharegpt(const json& object) {
-    static const std::set<std::string> kUsers = {"human", "user"};
+    static const std::set<std::string> users = {"human", "user"};
     std::vector<chat::Turn> turns;
     StoredConversation stored;
     for (const json& said : object.at("conversations")) {
@@ -282,7 +282,7 @@ StoredConversation read_sharegpt(const json& object) {
         chat::Turn& turn = turns.emplace_back();
         turn.id = static_cast<chat::TurnId>(turns.size());
         turn.parent = turn.id - 1;
-        turn.role = kUsers.count(from) != 0 ? chat::Role::user : chat::Role::assistant;
+        turn.role = users.count(from) != 0 ? chat::Role::user : chat::Role::assistant;
         turn.text = std::move(text);
         if (turn.role == chat::Role::assistant) turn.model = from;
     }
