@@ -3,6 +3,7 @@
 
 #include "tests/fuzz/targets.h"
 
+// NOLINTNEXTLINE(readability-identifier-naming): libFuzzer calls it so.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     fuzz::MOXIE_FUZZ_TARGET(std::as_bytes(std::span(data, size)));
     return 0;

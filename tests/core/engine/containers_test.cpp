@@ -27,6 +27,7 @@ using testing::HasSubstr;
 void write_tokenizer(support::TestModel& model, const std::filesystem::path& path) {
     const auto& types = std::get<std::vector<int32_t>>(model.meta("tokenizer.ggml.token_type"));
     std::vector<PieceKind> kinds;
+    kinds.reserve(types.size());
     for (const int32_t type : types)
         kinds.push_back(static_cast<PieceKind>(type - 1));
     std::ofstream(path, std::ios::binary) << write_sentencepiece_model(

@@ -185,8 +185,8 @@ TEST(ByteLevel, AnyTextComesBackFromItsIds) {
 class VocabularyFile {
   public:
     explicit VocabularyFile(const Vocabulary& vocabulary) {
-        for (const auto& [key, value] : gguf_vocabulary(vocabulary, "x"))
-            std::visit([&](const auto& held) { file.set(key, held); }, value.value);
+        for (const auto& entry : gguf_vocabulary(vocabulary, "x"))
+            std::visit([&](const auto& held) { file.set(entry.first, held); }, entry.second.value);
     }
     MetaFile file;
 };
@@ -273,9 +273,17 @@ std::string hello_json(bool pairs) {
     for (const auto& [left, right] : vocabulary.byte_level->merges) {
         const std::string& l = vocabulary.pieces[static_cast<size_t>(left)];
         const std::string& r = vocabulary.pieces[static_cast<size_t>(right)];
-        merges +=
-            (merges.empty() ? "" : ",") +
-            (pairs ? "[" + json_string(l) + "," + json_string(r) + "]" : json_string(l + " " + r));
+        if (!merges.empty()) merges += ',';
+        if (pairs) {
+            merges.append("[")
+                .append(json_string(l))
+                .append(",")
+                .append(json_string(r))
+                .append("]");
+        } else {
+            std::string spaced = l;
+            merges += json_string(spaced.append(" ").append(r));
+        }
     }
     const std::string regex =
         R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
