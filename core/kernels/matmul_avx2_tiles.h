@@ -1,14 +1,14 @@
 // Tiles of one panel x Tokens sums in registers, for the sources of the AVX2 tier: included inside
 // their target region and namespace, after <immintrin.h> and core/kernels/tiers.h.
 
-constexpr int kHalves = 2;  // registers per panel
-constexpr uint32_t kHalfRows = 8;
+inline constexpr int kHalves = 2;  // registers per panel
+inline constexpr uint32_t kHalfRows = 8;
 
-__m256i load_bytes(const std::byte* from) {
+inline __m256i load_bytes(const std::byte* from) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
 }
 
-__m256i broadcast_four(const int8_t* from) {
+inline __m256i broadcast_four(const int8_t* from) {
     int32_t four = 0;
     __builtin_memcpy(&four, from, sizeof(four));
     return _mm256_set1_epi32(four);

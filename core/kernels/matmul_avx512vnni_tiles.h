@@ -20,7 +20,7 @@ struct Bf16Format {
 
 // ---- Tiles
 
-int32_t load_int32(const int8_t* from) {
+inline int32_t load_int32(const int8_t* from) {
     int32_t value = 0;
     __builtin_memcpy(&value, from, sizeof(value));
     return value;
