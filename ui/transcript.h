@@ -6,7 +6,6 @@
 #pragma once
 
 #include <algorithm>
-#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -128,7 +127,10 @@ class Transcript {
     struct Place {
         size_t block = 0;
         size_t row = 0;  // of the block
-        friend auto operator<=>(const Place&, const Place&) = default;
+        friend bool operator==(const Place&, const Place&) = default;
+        friend bool operator<(const Place& a, const Place& b) {
+            return a.block != b.block ? a.block < b.block : a.row < b.row;
+        }
     };
     struct Choice {
         Place from;

@@ -95,7 +95,7 @@ void Transcript::extend_choice(int rows) {
 bool Transcript::is_chosen(Place place) const {
     if (!choice_) return false;
     const auto [from, to] = std::minmax(choice_->from, choice_->to);
-    return from <= place && place <= to;
+    return !(place < from) && !(to < place);
 }
 
 std::string Transcript::take_choice() {
