@@ -5,6 +5,7 @@
 #include <cmath>
 #include <string_view>
 #include <utility>
+#include <variant>
 
 namespace core {
 namespace {
@@ -32,10 +33,14 @@ std::string text_of(double value) {
 std::map<std::string, std::string> sampling_hints(const WeightFile& file) {
     std::map<std::string, std::string> hints;
     for (const auto& [key, name] : kHints) {
-        if (const auto whole = file.meta_uint(key)) {
+        const MetaValue* hint = file.find_meta(key);
+        if (hint == nullptr) continue;
+        if (const auto* number = std::get_if<double>(&hint->value)) {
+            if (std::isfinite(*number)) hints[std::string(name)] = text_of(*number);
+        } else if (const auto* natural = std::get_if<uint64_t>(&hint->value)) {
+            hints[std::string(name)] = std::to_string(*natural);
+        } else if (const auto* whole = std::get_if<int64_t>(&hint->value)) {
             hints[std::string(name)] = std::to_string(*whole);
-        } else if (const auto number = file.meta_float(key); number && std::isfinite(*number)) {
-            hints[std::string(name)] = text_of(*number);
         }
     }
     return hints;

@@ -52,7 +52,7 @@ Vocabulary read_document(std::span<const std::byte> bytes, const std::string& ob
         check_vocabulary(vocabulary, object);
         return vocabulary;
     } catch (const json::exception& error) {
-        fail(object, "does not make sense: " + sanitize(error.what()));
+        fail(object, "does not make sense as a vocabulary: " + sanitize(error.what()));
     }
 }
 

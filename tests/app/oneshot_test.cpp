@@ -198,7 +198,7 @@ INSTANTIATE_TEST_SUITE_P(
                     BadUsage{{"--kv", "f64", "-m", "x", "hi"}, 2, "--kv"},
                     BadUsage{{"--threads", "0", "-m", "x", "hi"}, 2, "--threads"},
                     BadUsage{{"--isa", "mmx", "-m", "x", "hi"}, 2, "mmx"},
-                    BadUsage{{"--template", "chatml", "-m", "x", "hi"}, 2, "chatml"},
+                    BadUsage{{"--template", "chattml", "-m", "x", "hi"}, 2, "chattml"},
                     BadUsage{{"--backend", "file.toml", "hi"}, 2, "--backend"},
                     BadUsage{{"--tempreature", "1", "hi"}, 2, "--tempreature"},
                     BadUsage{{"eval"}, 2, "logits"}, BadUsage{{"eval", "logits"}, 2, "--model"},
