@@ -27,8 +27,8 @@ using testing::Not;
 
 class Inspect : public testing::Test {
   protected:
-    Inspect() : path_("./inspect-" + std::to_string(::getpid()) + ".gguf") {
-        core::GgufWriter writer(path_);
+    Inspect() : file_path("./inspect-" + std::to_string(::getpid()) + ".gguf") {
+        core::GgufWriter writer(file_path);
         writer.add_string("general.architecture", "grok");
         writer.add_string("general.name", "tiny \x1b]0;owned\x07\nname\xff");
         writer.add<uint32_t>("grok.block_count", 2);
@@ -46,15 +46,15 @@ class Inspect : public testing::Test {
         writer.append_floats(std::vector<float>(128));
         writer.finish();
     }
-    ~Inspect() override { ::unlink(path_.c_str()); }
+    ~Inspect() override { ::unlink(file_path.c_str()); }
 
     std::string run(bool json, bool tensors) const {
         std::ostringstream out;
-        EXPECT_EQ(run_inspect({.path = path_, .json = json, .tensors = tensors}, out), 0);
+        EXPECT_EQ(run_inspect({.path = file_path, .json = json, .tensors = tensors}, out), 0);
         return out.str();
     }
 
-    std::string path_;
+    std::string file_path;
 };
 
 TEST_F(Inspect, TextSaysWhatTheFileIs) {

@@ -18,6 +18,7 @@ std::vector<std::string> draw(Transcript& transcript, Size size) {
     transcript.draw(surface, {.row = 0, .column = 0, .rows = size.rows, .columns = size.columns},
                     Theme());
     std::vector<std::string> rows;
+    rows.reserve(static_cast<size_t>(size.rows));
     for (int row = 0; row < size.rows; ++row)
         rows.push_back(surface.row_text(row));
     return rows;

@@ -18,6 +18,7 @@ using testing::HasSubstr;
 
 std::vector<std::string> titles(const std::vector<ConversationHead>& heads) {
     std::vector<std::string> found;
+    found.reserve(heads.size());
     for (const ConversationHead& head : heads)
         found.push_back(head.title);
     return found;
