@@ -130,8 +130,8 @@ TEST_F(MessageInTmux, ThePagerShowsTheConversationAndTheScreenComesBack) {
 }
 
 TEST_F(MessageInTmux, KillingTheChatWithinAnEditorLeavesASaneTerminal) {
-    const std::string editor =
-        program("editor", "echo EDITING\nstty -echo raw\nwhile :; do sleep 0.02; done\n");
+    const std::string editor = program(
+        "editor", "echo EDITING\nstty -echo raw\nwhile [ -e \"$1\" ]; do sleep 0.02; done\n");
     start_chat("", "VISUAL=" + editor);
     terminal->keys({"C-x", "C-e"});
     see("EDITING");
