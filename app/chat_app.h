@@ -238,8 +238,9 @@ ui::ColorWish color_wish(const Config& config);
 
 // Runs the chat on the terminal of the process until the user leaves; returns the exit status.
 // Something must be attached to the channel, or become so; `store` may be null: nothing is saved.
-// Throws core::Error(terminal).
-int run_chat(const ChatOptions& options, chat::Channel& channel, core::StoreChannel* store);
+// `notice`: what the user should know first; may be empty. Throws core::Error(terminal).
+int run_chat(const ChatOptions& options, chat::Channel& channel, core::StoreChannel* store,
+             const std::string& notice);
 
 // Blocks the signals that run_chat() reads from a descriptor, in this thread and all that it
 // starts. REQUIRES: called before the engine's threads are started.

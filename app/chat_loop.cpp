@@ -1,6 +1,5 @@
 // The loop around ChatApp: one poll() over keyboard, engine, signals and control socket.
 #include <fcntl.h>
-#include <langinfo.h>
 #include <poll.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -8,7 +7,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <clocale>
 #include <csignal>
 #include <cstring>
 #include <optional>
@@ -84,24 +82,6 @@ class QuietStandardError {
     const Descriptor saved_;
 };
 
-// Numbers keep their decimal point; only characters follow the user's locale. Without a UTF-8 one,
-// C.UTF-8 is tried, which every glibc since 2.35 has built in. Returns what the user should know.
-std::string choose_locale() {
-    // Before any thread is started that could use it.
-    std::setlocale(LC_CTYPE, "");  // NOLINT(concurrency-mt-unsafe)
-    const auto is_utf8 = [] {
-        return std::strcmp(::nl_langinfo(CODESET), "UTF-8") == 0;  // NOLINT(concurrency-mt-unsafe)
-    };
-    if (is_utf8()) return {};
-    const char* given = std::setlocale(LC_CTYPE, nullptr);  // NOLINT(concurrency-mt-unsafe)
-    std::string name = given != nullptr ? given : "unknown";
-    std::setlocale(LC_CTYPE, "C.UTF-8");  // NOLINT(concurrency-mt-unsafe)
-    if (is_utf8())
-        return "Locale is \"" + name +
-               "\"; using C.UTF-8. If you see wrong characters, set LANG to a UTF-8 locale.";
-    return "Locale is \"" + name + "\"; showing ASCII only. Set LANG=C.UTF-8.";
-}
-
 // Stops this process, and the supervisor with it, as the shell expects of C-z. `group`: for the
 // key; a signal that somebody sent is passed on to ourselves alone.
 void stop_process(bool group) {
@@ -121,10 +101,7 @@ void stop_process(bool group) {
 class ChatLoop {
   public:
     ChatLoop(const ChatOptions& options, chat::Channel& channel, core::StoreChannel* store)
-        : channel_(channel),
-          store_(store),
-          notice_(choose_locale()),
-          app_(options, channel, editor_, terminal_, store) {
+        : channel_(channel), store_(store), app_(options, channel, editor_, terminal_, store) {
         editor_.set_mode(options.config.text("input.mode"));
         if (!options.history_file.empty())
             editor_.keep_history(options.history_file,
@@ -134,8 +111,8 @@ class ChatLoop {
         if (!options.control_socket.empty()) control_.emplace(options.control_socket);
     }
 
-    int run() {
-        if (!notice_.empty()) app_.say(notice_);
+    int run(const std::string& notice) {
+        if (!notice.empty()) app_.say(notice);
         if (!terminal_.replaced_term().empty())
             app_.say("No terminfo for \"" + terminal_.replaced_term() +
                      "\"; using xterm-256color. Install ncurses-term for full support.");
@@ -275,7 +252,6 @@ class ChatLoop {
 
     chat::Channel& channel_;
     core::StoreChannel* const store_;  // null: nothing is saved
-    const std::string notice_;         // before the editor and the terminal, which need the locale
     ui::LineEditor editor_;
     ui::CursesTerminal terminal_;
     ChatApp app_;
@@ -297,7 +273,8 @@ void block_chat_signals() {
     std::signal(SIGPIPE, SIG_IGN);
 }
 
-int run_chat(const ChatOptions& options, chat::Channel& channel, core::StoreChannel* store) {
+int run_chat(const ChatOptions& options, chat::Channel& channel, core::StoreChannel* store,
+             const std::string& notice) {
     block_chat_signals();
     core::wake_promptly();
     std::string farewell;
@@ -305,7 +282,7 @@ int run_chat(const ChatOptions& options, chat::Channel& channel, core::StoreChan
     {
         const QuietStandardError quiet;
         ChatLoop loop(options, channel, store);
-        status = loop.run();
+        status = loop.run(notice);
         farewell = loop.farewell();
     }
     // Where the shell goes on; the terminal is an ordinary one again.

@@ -43,6 +43,8 @@ class LineStates {
 
     // Another number whenever a label may be another one.
     uint64_t changes() const { return changes_; }
+    // Whether the store or the engine still has something to say.
+    bool waiting() const { return !under_way_.empty(); }
 
     // What the store and the engine say; true: the request was one of these.
     bool on(const core::LineRead& read);

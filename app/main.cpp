@@ -30,6 +30,7 @@
 #include "core/base/error.h"
 #include "core/base/utf8.h"
 #include "core/store/store.h"
+#include "ui/locale.h"
 
 namespace {
 
@@ -65,6 +66,7 @@ core::StoreOptions store_options(const std::string& data_folder,
 
 int run_chat_process(const app::ChatInvocation& invocation) {
     app::block_chat_signals();
+    const std::string notice = ui::use_utf8_locale();
     const app::ProgramLog log(invocation.config);
     // The store outlives the chat, so that what it was given last is written.
     core::StoreChannel channel;
@@ -72,7 +74,7 @@ int run_chat_process(const app::ChatInvocation& invocation) {
     if (!invocation.chat.data_folder.empty())
         store.emplace(store_options(invocation.chat.data_folder, invocation.backend), channel);
     app::Backend backend(invocation.backend);
-    return app::run_chat(invocation.chat, backend.channel(), store ? &channel : nullptr);
+    return app::run_chat(invocation.chat, backend.channel(), store ? &channel : nullptr, notice);
 }
 
 int run(const app::ChatInvocation& invocation) {

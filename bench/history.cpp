@@ -11,7 +11,6 @@
 #include <stdlib.h>
 
 #include <algorithm>
-#include <clocale>
 #include <cstdio>
 #include <filesystem>
 #include <functional>
@@ -23,6 +22,7 @@
 #include "app/chat_app.h"
 #include "core/store/waiting_store.h"
 #include "ui/headless_terminal.h"
+#include "ui/locale.h"
 
 namespace {
 
@@ -203,7 +203,7 @@ double measure_chat(const std::string& folder, uint32_t count) {
 
 int main(int argc, char** argv) {
     std::setvbuf(stdout, nullptr, _IOLBF, 0);
-    std::setlocale(LC_CTYPE, "C.UTF-8");  // NOLINT(concurrency-mt-unsafe): no thread yet
+    ui::use_utf8_locale();
     const auto count = argc > 1 ? static_cast<uint32_t>(std::stoul(argv[1])) : 10'000U;
     std::string folder = (std::filesystem::temp_directory_path() / "moxie-history-XXXXXX").string();
     if (::mkdtemp(folder.data()) == nullptr) return 1;

@@ -5,7 +5,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <clocale>
 #include <cstdlib>
 #include <filesystem>
 #include <string>
@@ -16,6 +15,7 @@
 
 #include "app/chat_app.h"
 #include "ui/headless_terminal.h"
+#include "ui/locale.h"
 
 namespace app {
 namespace {
@@ -23,7 +23,7 @@ namespace {
 class ControlTest : public testing::Test {
   protected:
     static void SetUpTestSuite() {
-        std::setlocale(LC_CTYPE, "C.UTF-8");
+        ui::use_utf8_locale();
         ::setenv("INPUTRC", "/dev/null", 1);
     }
 

@@ -112,10 +112,11 @@ TEST_F(EvalCommand, UnknownNamesAndPathsAreRefused) {
     options_.engine.isa = "mmx";
     expect_refused(core::ErrorKind::usage, "mmx");
     options_.engine.isa = "";
-    options_.out = "/nonexistent/x.npy";
-    expect_refused(core::ErrorKind::storage, "/nonexistent/x.npy");
-    options_.engine.model = "/nonexistent/x.gguf";
-    expect_refused(core::ErrorKind::model_not_found, "/nonexistent/x.gguf");
+    // Nothing has a path below a file.
+    options_.out = file_.path() + "/x.npy";
+    expect_refused(core::ErrorKind::storage, options_.out);
+    options_.engine.model = file_.path() + "/x.gguf";
+    expect_refused(core::ErrorKind::model_not_found, options_.engine.model);
 }
 
 TEST_F(EvalCommand, PerplexityNeedsAVocabulary) {

@@ -5,12 +5,13 @@
 #include <unistd.h>
 
 #include <array>
-#include <clocale>
 #include <filesystem>
 #include <stdexcept>
 #include <utility>
 
 #include <gtest/gtest.h>
+
+#include "ui/locale.h"
 
 namespace app {
 
@@ -49,7 +50,7 @@ void leave_cut_off_answer(const std::string& folder) {
 
 KeptChat::KeptChat(const std::string& folder, ChatOptions options,
                    std::chrono::milliseconds sync_time) {
-    std::setlocale(LC_CTYPE, "C.UTF-8");
+    ui::use_utf8_locale();
     ::setenv("INPUTRC", "/dev/null", 1);  // NOLINT(concurrency-mt-unsafe): no thread yet
     if (!folder.empty())
         store_ = std::make_unique<core::Store>(

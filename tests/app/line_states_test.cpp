@@ -35,7 +35,8 @@ class StatesOfLines : public testing::Test {
         return asked.size();
     }
     void until_answered() {
-        chat.until([&] { return answer() == 0; }, "end of the questions");
+        chat.until([&] { return answer() == 0 && !chat.session().line_states().waiting(); },
+                   "end of the questions");
     }
     void until_shown(const std::string& text) {
         chat.until([&] { return answer(), chat.sees(text); }, text.c_str());

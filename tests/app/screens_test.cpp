@@ -3,7 +3,6 @@
 // docs/testing.md.
 #include "tests/support/screens.h"
 
-#include <clocale>
 #include <cstdlib>
 #include <filesystem>
 #include <map>
@@ -17,6 +16,7 @@
 #include "app/chat_app.h"
 #include "core/base/error.h"
 #include "ui/headless_terminal.h"
+#include "ui/locale.h"
 
 namespace app {
 namespace {
@@ -214,7 +214,7 @@ class Player {
 class Screens : public testing::TestWithParam<std::string> {
   protected:
     static void SetUpTestSuite() {
-        std::setlocale(LC_CTYPE, "C.UTF-8");
+        ui::use_utf8_locale();
         ::setenv("INPUTRC", "/dev/null", 1);
         ::setenv("TERM", "xterm-256color", 1);
         ::unsetenv("NO_COLOR");

@@ -1,11 +1,12 @@
 // readline behind our fences: editing, rows, history, searches, pastes, and that it never blocks.
 #include "ui/line_editor.h"
 
-#include <clocale>
 #include <cstdlib>
 #include <string>
 
 #include <gtest/gtest.h>
+
+#include "ui/locale.h"
 
 namespace ui {
 namespace {
@@ -13,7 +14,7 @@ namespace {
 class LineEditorTest : public testing::Test {
   protected:
     static void SetUpTestSuite() {
-        std::setlocale(LC_CTYPE, "C.UTF-8");
+        ui::use_utf8_locale();
         ::setenv("INPUTRC", "/dev/null", 1);
         ::setenv("TERM", "xterm-256color", 1);
     }
