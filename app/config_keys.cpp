@@ -284,7 +284,7 @@ struct Misfit {
     }
 };
 
-std::string quoted(std::string_view text) {
+std::string toml_string(std::string_view text) {
     std::string out = "\"";
     for (const char c : text) {
         const auto byte = static_cast<unsigned char>(c);
@@ -313,11 +313,11 @@ struct ToToml {
         const bool whole = text.find_first_of(".en") == std::string::npos;
         return whole ? text + ".0" : text;
     }
-    std::string operator()(const std::string& value) const { return quoted(value); }
+    std::string operator()(const std::string& value) const { return toml_string(value); }
     std::string operator()(const std::vector<std::string>& value) const {
         std::string text;
         for (const std::string& word : value)
-            text += (text.empty() ? "" : ", ") + quoted(word);
+            text += (text.empty() ? "" : ", ") + toml_string(word);
         return "[" + text + "]";
     }
 };
