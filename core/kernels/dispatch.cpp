@@ -24,7 +24,7 @@ struct Tier {
 // From the plainest to the best; each tier starts from the table of the one before.
 std::vector<Tier> tiers() {
     std::vector<Tier> list = {{"scalar", true, apply_scalar, vector_kernels_scalar}};
-#if defined(__x86_64__)
+#if MOXIE_X86_TIERS
     list.push_back({"avx2", cpu_features().avx2, apply_avx2, vector_kernels_avx2});
     list.push_back(
         {"avx512vnni", cpu_features().avx512vnni, apply_avx512vnni, vector_kernels_avx512});

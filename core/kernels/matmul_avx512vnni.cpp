@@ -9,7 +9,7 @@
 
 #include "core/kernels/tiers.h"
 
-#if defined(__x86_64__)
+#if MOXIE_X86_TIERS
 
 #include <immintrin.h>
 
@@ -246,4 +246,4 @@ void apply_avx512vnni(Kernels& kernels) {
 
 #pragma GCC pop_options
 
-#endif  // __x86_64__
+#endif  // MOXIE_X86_TIERS

@@ -7,7 +7,7 @@
 #include "core/kernels/tiers.h"
 #include "core/tensor/panel_layout.h"
 
-#if defined(__x86_64__)
+#if MOXIE_X86_TIERS
 
 #include <immintrin.h>
 
@@ -266,4 +266,4 @@ void apply_quants_avx2(Kernels& kernels) {
 
 #pragma GCC pop_options
 
-#endif  // __x86_64__
+#endif  // MOXIE_X86_TIERS

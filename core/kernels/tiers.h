@@ -7,6 +7,13 @@
 #include "core/kernels/kernels.h"
 #include "core/tensor/blocks.h"
 
+// Clang knows no `#pragma GCC target`: what it builds, the fuzz targets, has the scalar tier only.
+#if defined(__x86_64__) && !defined(__clang__)
+#define MOXIE_X86_TIERS 1
+#else
+#define MOXIE_X86_TIERS 0
+#endif
+
 namespace core {
 
 // Columns of a quantized block of activations and of Q8_0, Q4_0 and I8C weights.
@@ -79,7 +86,7 @@ inline int32_t half_sum(const ActivationView& x, size_t block, int half) {
 // Each overwrites the functions that its tier does better. The first fills the whole table.
 void apply_scalar(Kernels& kernels);
 void apply_quants_scalar(Kernels& kernels);
-#if defined(__x86_64__)
+#if MOXIE_X86_TIERS
 void apply_avx2(Kernels& kernels);
 void apply_quants_avx2(Kernels& kernels);
 void apply_avx512vnni(Kernels& kernels);

@@ -1,8 +1,11 @@
 // The vector kernels for AVX2 with FMA and F16C: Lanes is two registers. vector_scalar.cpp says
 // what each operation means.
-#include <immintrin.h>
-
+#include "core/kernels/tiers.h"
 #include "core/kernels/vector.h"
+
+#if MOXIE_X86_TIERS
+
+#include <immintrin.h>
 
 // Until the end of the file: see vector_avx512.cpp.
 #pragma GCC target("avx2,fma,f16c")
@@ -149,3 +152,5 @@ const VectorKernels& vector_kernels_avx2() {
 }
 
 }  // namespace core
+
+#endif  // MOXIE_X86_TIERS

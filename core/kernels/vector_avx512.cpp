@@ -4,9 +4,12 @@
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 
-#include <immintrin.h>
-
+#include "core/kernels/tiers.h"
 #include "core/kernels/vector.h"
+
+#if MOXIE_X86_TIERS
+
+#include <immintrin.h>
 
 // Until the end of the file: GCC compiles a template where it is instantiated. Nothing of the
 // standard library is used below, so no function of it is compiled for this CPU.
@@ -113,3 +116,5 @@ const VectorKernels& vector_kernels_avx512() {
 }
 
 }  // namespace core
+
+#endif  // MOXIE_X86_TIERS

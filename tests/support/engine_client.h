@@ -35,6 +35,13 @@ class EngineClient {
         return events;
     }
 
+    // Until a request has ended, which it may have among the events of the last one.
+    void await_end(chat::RequestId id) {
+        for (const chat::Event& event : last_events)
+            if (chat::request_of(event) == id && chat::is_terminal(event)) return;
+        events_of(id);
+    }
+
     // Throws what the engine says when it fails instead of ending as expected.
     template <class Ending, class Request>
     Ending ask(Request request) {

@@ -295,7 +295,7 @@ TEST_F(KvEngine, TheLinesOfALongListAreRenderedBetweenThePassesOfAnAnswer) {
     EXPECT_EQ(listed.entries.size(), lines.size());
     EXPECT_GT(client.tokens().size(), 10U);
     answer.cancel->store(true);
-    client.events_of(answer.id);
+    client.await_end(answer.id);
 }
 
 TEST_F(KvEngine, WhatIsToBeForgottenIsForgottenEvenIfItsClientLeavesAtOnce) {
