@@ -182,4 +182,12 @@ void MappedFile::release(std::span<const std::byte> range) const {
         ::madvise(const_cast<std::byte*>(bytes_.data()) + begin, end - begin, MADV_DONTNEED);
 }
 
+void MappedFile::prefetch(std::span<const std::byte> range) const {
+    const size_t offset = static_cast<size_t>(range.data() - bytes_.data());
+    const size_t begin = offset / page_size * page_size;
+    if (range.empty()) return;
+    ::madvise(const_cast<std::byte*>(bytes_.data()) + begin, offset + range.size() - begin,
+              MADV_WILLNEED);
+}
+
 }  // namespace core

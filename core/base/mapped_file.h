@@ -40,6 +40,10 @@ class MappedFile {
     // REQUIRES: range lies in bytes().
     void release(std::span<const std::byte> range) const;
 
+    // Tells the kernel that these bytes are needed soon: it begins to read them and this returns.
+    // Any thread. REQUIRES: range lies in bytes().
+    void prefetch(std::span<const std::byte> range) const;
+
   private:
     std::string path_;
     int file_ = -1;

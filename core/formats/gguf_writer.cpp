@@ -2,12 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
-#include <charconv>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -64,8 +64,20 @@ std::string partial_name(const std::string& path) {
            std::to_string(serial++);
 }
 
-// What writers of this file left behind that were killed: parts with the number of a process that
-// is no more. They may be as large as the file.
+bool is_partial_suffix(std::string_view suffix) {
+    return !suffix.empty() && suffix.find_first_not_of("0123456789-") == std::string_view::npos;
+}
+
+// A writer holds the lock of its file until it ends, however it ends: the numbers of processes say
+// less, for they are given out again, and differently in every container.
+void remove_unless_locked(const std::string& path) {
+    const int file = ::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (file < 0) return;
+    if (::flock(file, LOCK_EX | LOCK_NB) == 0) ::unlink(path.c_str());
+    ::close(file);
+}
+
+// What writers of this file left behind that were killed. They may be as large as the file.
 void remove_abandoned(const std::string& path) {
     namespace fs = std::filesystem;
     const fs::path whole = fs::absolute(path).lexically_normal();
@@ -73,12 +85,23 @@ void remove_abandoned(const std::string& path) {
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(whole.parent_path(), error)) {
         const std::string name = entry.path().filename().string();
-        if (!name.starts_with(prefix)) continue;
-        int process = 0;
-        const char* digits = name.c_str() + prefix.size();
-        const auto parsed = std::from_chars(digits, name.c_str() + name.size(), process);
-        if (parsed.ec != std::errc{} || process <= 0) continue;
-        if (::kill(process, 0) != 0 && errno == ESRCH) fs::remove(entry.path(), error);
+        if (name.starts_with(prefix) && is_partial_suffix(name.substr(prefix.size())))
+            remove_unless_locked(entry.path().string());
+    }
+}
+
+// A new file with its lock; -1 and errno where it cannot be made. Between the two steps another
+// writer may take it for abandoned and remove it: then again.
+int create_locked(const std::string& path) {
+    for (;;) {
+        const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        if (file < 0) return -1;
+        struct stat status = {};
+        const bool locked = ::flock(file, LOCK_EX | LOCK_NB) == 0;
+        // Where there are no locks nothing can be taken for abandoned either.
+        if (!locked && errno != EWOULDBLOCK) return file;
+        if (locked && ::fstat(file, &status) == 0 && status.st_nlink != 0) return file;
+        ::close(file);
     }
 }
 
@@ -86,7 +109,7 @@ void remove_abandoned(const std::string& path) {
 
 GgufWriter::GgufWriter(std::string path) : path_(std::move(path)), partial_(partial_name(path_)) {
     remove_abandoned(path_);
-    file_ = ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    file_ = create_locked(partial_);
     if (file_ < 0) fail_disk("cannot be created");
     buffer_.reserve(kBufferBytes);
 }
@@ -288,7 +311,25 @@ void GgufWriter::flush() {
         if (count < 0) fail_disk("cannot be written");
         rest = rest.subspan(static_cast<size_t>(count));
     }
+    flushed_ += buffer_.size();
     buffer_.clear();
+    keep_disk_busy();
+}
+
+// The disk begins at once with each part, and what it has not written stays small: otherwise it
+// would idle while the first gigabytes gather in memory, and finish() would wait for all of them.
+// Where it is not known how to do that, finish() waits.
+void GgufWriter::keep_disk_busy() {
+    constexpr uint64_t kPart = uint64_t{32} << 20;
+    if (flushed_ - handed_over_ < kPart) return;
+    ::sync_file_range(file_, static_cast<off_t>(handed_over_),
+                      static_cast<off_t>(flushed_ - handed_over_), SYNC_FILE_RANGE_WRITE);
+    if (handed_over_ > kPart) {
+        ::sync_file_range(
+            file_, 0, static_cast<off_t>(handed_over_ - kPart),
+            SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+    }
+    handed_over_ = flushed_;
 }
 
 void GgufWriter::finish() {

@@ -81,6 +81,7 @@ class GgufWriter {
     void put(std::span<const std::byte> bytes);
     void put_padding();
     void flush();
+    void keep_disk_busy();
     [[noreturn]] void fail(std::string problem) const;
     [[noreturn]] void fail_disk(std::string_view doing) const;
 
@@ -95,9 +96,11 @@ class GgufWriter {
     std::unordered_set<std::string> tensor_names_;
 
     bool data_begun_ = false;
-    size_t current_ = 0;    // index into entries_
-    uint64_t filled_ = 0;   // bytes of the current entry so far
-    uint64_t written_ = 0;  // bytes of the file so far, those in buffer_ included
+    size_t current_ = 0;        // index into entries_
+    uint64_t filled_ = 0;       // bytes of the current entry so far
+    uint64_t written_ = 0;      // bytes of the file so far, those in buffer_ included
+    uint64_t flushed_ = 0;      // of them, those that the system has
+    uint64_t handed_over_ = 0;  // of them, those whose writing the disk has begun
     std::vector<std::byte> buffer_;
     std::vector<std::byte> row_;    // one converted row
     std::vector<uint16_t> scales_;  // of the current I8C tensor so far

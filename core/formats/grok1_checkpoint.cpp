@@ -118,6 +118,7 @@ class Grok1File : public MappedWeights {
     void read_rows(const TensorInfo& tensor, uint64_t first, std::span<std::byte> values,
                    std::span<std::byte> scales) const override;
     void release_rows(const TensorInfo& tensor, uint64_t first, uint64_t count) const override;
+    void prefetch_rows(const TensorInfo& tensor, uint64_t first, uint64_t count) const override;
 
   private:
     // Where a transposed tensor lies. [experts, in, out] and [experts, groups, out].
@@ -326,6 +327,17 @@ void Grok1File::release_rows(const TensorInfo& tensor, uint64_t first, uint64_t 
     const uint64_t begin = first / out;
     const uint64_t end = (first + count) / out;
     release(source.values.subspan(begin * expert_bytes, (end - begin) * expert_bytes));
+}
+
+void Grok1File::prefetch_rows(const TensorInfo& tensor, uint64_t first, uint64_t count) const {
+    const Lines& source = lines(tensor);
+    if (source.values.empty()) return WeightFile::prefetch_rows(tensor, first, count);
+    const uint64_t out = tensor.dim(1);
+    const uint64_t expert_bytes = source.values.size() / (tensor.rows() / out);
+    // An expert that the rows before these have begun is there already.
+    const uint64_t begin = (first + out - 1) / out;
+    const uint64_t end = (first + count + out - 1) / out;
+    prefetch(source.values.subspan(begin * expert_bytes, (end - begin) * expert_bytes));
 }
 
 }  // namespace

@@ -27,17 +27,16 @@ class MappedWeights : public WeightFile {
     }
     bool damaged() const override;
     void release(std::span<const std::byte> bytes) const override;
+    void prefetch(std::span<const std::byte> bytes) const override;
     const TensorInfo* find_tensor(std::string_view name) const override;
+    const MetaValue* find_meta(std::string_view key) const override;
 
   protected:
-    explicit MappedWeights(std::string path, Metadata metadata = {})
-        : path_(std::move(path)), metadata_(std::move(metadata)) {}
+    explicit MappedWeights(std::string path, Metadata metadata = {});
 
     // REQUIRES: find_tensor() knows none of that name.
     void add_tensor(TensorInfo tensor);
-    void add_metadata(std::string key, MetaValue value) {
-        metadata_.emplace_back(std::move(key), std::move(value));
-    }
+    void add_metadata(std::string key, MetaValue value);
     void keep(std::unique_ptr<MappedFile> file);
     // Of bytes that somebody else keeps.
     void count_bytes(uint64_t bytes) { bytes_ += bytes; }
@@ -53,11 +52,15 @@ class MappedWeights : public WeightFile {
         }
     };
 
+    const MappedFile* file_of(std::span<const std::byte> bytes) const;
+
     std::string path_;
     Metadata metadata_;
     std::vector<std::unique_ptr<MappedFile>> files_;
     std::vector<TensorInfo> tensors_;
-    std::unordered_map<std::string, size_t, NameHash, std::equal_to<>> by_name_;
+    using Index = std::unordered_map<std::string, size_t, NameHash, std::equal_to<>>;
+    Index by_name_;  // of tensors_
+    Index by_key_;   // of metadata_; the configuration asks for many keys of every layer
     uint64_t bytes_ = 0;
 };
 

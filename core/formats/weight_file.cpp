@@ -128,6 +128,11 @@ uint64_t TensorInfo::value_bytes() const {
     return elements() / t.block * t.bytes;
 }
 
+std::span<const std::byte> TensorInfo::rows_in_place(uint64_t first, uint64_t count) const {
+    const uint64_t row_bytes = value_bytes() / rows();
+    return data.subspan(first * row_bytes, count * row_bytes);
+}
+
 void WeightFile::read_rows(const TensorInfo& tensor, uint64_t first, std::span<std::byte> values,
                            std::span<std::byte> scales) const {
     const uint64_t row_bytes = tensor.value_bytes() / tensor.rows();
@@ -138,8 +143,11 @@ void WeightFile::read_rows(const TensorInfo& tensor, uint64_t first, std::span<s
 }
 
 void WeightFile::release_rows(const TensorInfo& tensor, uint64_t first, uint64_t count) const {
-    const uint64_t row_bytes = tensor.value_bytes() / tensor.rows();
-    release(tensor.data.subspan(first * row_bytes, count * row_bytes));
+    release(tensor.rows_in_place(first, count));
+}
+
+void WeightFile::prefetch_rows(const TensorInfo& tensor, uint64_t first, uint64_t count) const {
+    prefetch(tensor.rows_in_place(first, count));
 }
 
 const TensorInfo* WeightFile::find_tensor(std::string_view name) const {

@@ -40,6 +40,8 @@ struct TensorInfo {
     uint64_t value_bytes() const;
     uint64_t scale_bytes() const { return 2 * scale_groups * rows(); }
     uint64_t bytes() const { return value_bytes() + scale_bytes(); }
+    // REQUIRES: data are not empty; the rows lie within the tensor.
+    std::span<const std::byte> rows_in_place(uint64_t first, uint64_t count) const;
 };
 
 // A metadata value. Integers of every width become int64/uint64, floats double.
@@ -78,12 +80,16 @@ class WeightFile {
     virtual void read_rows(const TensorInfo& tensor, uint64_t first, std::span<std::byte> values,
                            std::span<std::byte> scales) const;
 
-    // release() of what these rows are read from.
-    virtual void release_rows(const TensorInfo& tensor, uint64_t first, uint64_t count) const;
+    // Tells the kernel that these bytes of the mapping are needed soon. Returns at once.
+    virtual void prefetch(std::span<const std::byte> bytes) const = 0;
 
-    // Null when absent. The default walks the list; a format with an index overrides it.
+    // release() and prefetch() of what these rows are read from.
+    virtual void release_rows(const TensorInfo& tensor, uint64_t first, uint64_t count) const;
+    virtual void prefetch_rows(const TensorInfo& tensor, uint64_t first, uint64_t count) const;
+
+    // Null when absent. The defaults walk the lists; a format with an index overrides them.
     virtual const TensorInfo* find_tensor(std::string_view name) const;
-    const MetaValue* find_meta(std::string_view key) const;
+    virtual const MetaValue* find_meta(std::string_view key) const;
 
     // Typed metadata. Absent: nothing. Present with another type or out of range: Error that names
     // the key and the value seen. Any integer width is accepted where the value fits.

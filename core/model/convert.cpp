@@ -1,162 +1,84 @@
 #include "core/model/convert.h"
 
-#include <fnmatch.h>
-
 #include <algorithm>
 #include <array>
+#include <condition_variable>
 #include <cstring>
+#include <exception>
+#include <mutex>
 #include <span>
+#include <thread>
 #include <utility>
 
 #include "core/base/error.h"
-#include "core/formats/gguf.h"
 #include "core/formats/gguf_writer.h"
 #include "core/tensor/quantize.h"
 
 namespace core {
 namespace {
 
-// Of a batch of rows, as they are read and as they are written: the larger of the two.
-constexpr uint64_t kBatchBytes = uint64_t{256} << 20;
+// Of a batch of rows, as they are read and as they are written: the larger of the two. Two of them
+// are in memory, one that is converted and one that is written, and the source of a third is on its
+// way from the disk.
+constexpr uint64_t kBatchBytes = uint64_t{64} << 20;
 // Rows of a task: fewer would cost a transposing reader whole cache lines for a part of each.
 constexpr uint64_t kTaskRows = 64;
 
-constexpr uint64_t kGroupColumns = gguf::kGroupColumns;
+// Rows of a tensor that are converted together.
+struct Batch {
+    const ConvertedTensor* tensor = nullptr;
+    uint64_t first = 0;
+    uint64_t rows = 0;
 
-// Where rows do not fit a type: the next one that is at least as exact.
-struct Fallback {
-    DType type;
-    DType otherwise;
-};
-constexpr Fallback kFallbacks[] = {
-    {DType::q4_k, DType::q5_0}, {DType::q5_k, DType::q5_1}, {DType::q6_k, DType::q8_0},
-    {DType::q4_0, DType::f16},  {DType::q4_1, DType::f16},  {DType::q5_0, DType::f16},
-    {DType::q5_1, DType::f16},  {DType::q8_0, DType::f16},  {DType::iq4_nl, DType::f16},
-    {DType::i8c, DType::f16},
+    bool ends_tensor() const { return first + rows == tensor->source->rows(); }
 };
 
-// Types below this many bits spoil the output matrix, which every token reads: it gets Q6_K.
-constexpr double kOutputBits = 6.0;
-
-// Keys that describe the file and not the model.
-constexpr std::string_view kFileKeys[] = {"general.alignment", "general.file_type",
-                                          "general.quantization_version"};
-
-double bits_of(DType type) {
-    return 8.0 * traits(type).bytes / traits(type).block;
-}
-
-bool fits(DType type, const TensorInfo& tensor) {
-    const uint64_t unit = type == DType::i8c ? kGroupColumns : traits(type).block;
-    return tensor.dim(0) % unit == 0;
-}
-
-// Norms, biases and routers are small and decide much; other engines want them as floats too.
-bool stays_float(const TensorInfo& tensor) {
-    return tensor.shape.size() == 1 || tensor.name.ends_with("ffn_gate_inp.weight") ||
-           tensor.name.ends_with("ffn_gate_inp_shexp.weight");
-}
-
-bool is_output(const WeightFile& file, const TensorInfo& tensor) {
-    const bool tied = file.find_tensor("output.weight") == nullptr;
-    return tensor.name == (tied ? "token_embd.weight" : "output.weight");
-}
-
-class Planner {
-  public:
-    Planner(const WeightFile& file, const ConvertOptions& options)
-        : file_(file), options_(options), used_(options.rules.size()) {
-        if (options.type) check_writable(*options.type);
-        for (const TypeRule& rule : options.rules)
-            check_writable(rule.type);
-    }
-
-    ConvertedTensor plan(const TensorInfo& tensor) {
-        ConvertedTensor result{.source = &tensor, .type = wanted(tensor)};
-        while (!fits(result.type, tensor)) {
-            const auto* next = std::ranges::find(kFallbacks, result.type, &Fallback::type);
-            result.type = next->otherwise;
-            result.fallback = true;
-        }
-        const bool copied = result.type == tensor.type;
-        if (!copied && !can_dequantize(tensor.type) && tensor.type != DType::i8c) {
-            throw Error(ErrorKind::model_unusable, file_.path(),
-                        "tensor " + tensor.name + " has type " +
-                            std::string(traits(tensor.type).name) + ", which is not converted");
-        }
-        if (result.type == DType::i8c) result.scale_groups = copied ? tensor.scale_groups : 1;
-        result.bytes = tensor.elements() / traits(result.type).block * traits(result.type).bytes +
-                       2 * result.scale_groups * tensor.rows();
-        return result;
-    }
-
-    void check_rules() const {
-        for (size_t i = 0; i < used_.size(); ++i) {
-            if (used_[i]) continue;
-            throw Error(ErrorKind::usage, "rule " + options_.rules[i].pattern,
-                        "matches no matrix of the model", "moxie inspect --tensors lists them");
-        }
-    }
-
-  private:
-    static void check_writable(DType type) {
-        if (can_quantize(type) || type == DType::i8c) return;
-        std::string known = "i8c";
-        for (const DTypeTraits& each : all_types())
-            if (can_quantize(each.type)) known += ", " + std::string(each.name);
-        throw Error(ErrorKind::usage, "type " + std::string(traits(type).name), "is not written",
-                    "use one of " + known);
-    }
-
-    DType wanted(const TensorInfo& tensor) {
-        if (stays_float(tensor)) return DType::f32;
-        for (size_t i = 0; i < options_.rules.size(); ++i) {
-            const TypeRule& rule = options_.rules[i];
-            if (::fnmatch(rule.pattern.c_str(), tensor.name.c_str(), 0) != 0) continue;
-            used_[i] = true;
-            return rule.type;
-        }
-        if (!options_.type) return tensor.type;
-        if (bits_of(*options_.type) < kOutputBits && is_output(file_, tensor)) return DType::q6_k;
-        return *options_.type;
-    }
-
-    const WeightFile& file_;
-    const ConvertOptions& options_;
-    std::vector<bool> used_;  // by rule
-};
-
-// The conversion of one batch of rows, cut into tasks.
-class Batch {
-  public:
-    Batch(const WeightFile& file, const ConvertedTensor& tensor)
-        : file_(file), tensor_(tensor), cols_(tensor.source->dim(0)) {
+std::vector<Batch> cut_into_batches(const ConvertPlan& plan) {
+    std::vector<Batch> batches;
+    for (const ConvertedTensor& tensor : plan.tensors) {
         const uint64_t rows = tensor.source->rows();
-        in_bytes_ = tensor.source->value_bytes() / rows;
-        in_scales_ = tensor.source->scale_bytes() / rows;
-        out_bytes_ = traits(tensor.type).bytes * (cols_ / traits(tensor.type).block);
-        out_scales_ = 2 * tensor.scale_groups;
+        const uint64_t row_bytes = std::max(tensor.source->bytes(), tensor.bytes) / rows;
+        const uint64_t at_once =
+            std::max<uint64_t>(kBatchBytes / std::max<uint64_t>(row_bytes, 1), kTaskRows);
+        for (uint64_t first = 0; first < rows; first += at_once)
+            batches.push_back({&tensor, first, std::min(at_once, rows - first)});
+    }
+    return batches;
+}
+
+// A batch as it is written.
+struct Converted {
+    std::vector<std::byte> values;
+    std::vector<std::byte> scales;  // I8C
+};
+
+// The conversion of the rows of one batch on all threads.
+class RowConverter {
+  public:
+    RowConverter(const WeightFile& file, const Batch& batch, Converted& out)
+        : file_(file),
+          batch_(batch),
+          tensor_(*batch.tensor),
+          out_(out),
+          cols_(tensor_.source->dim(0)) {
+        const uint64_t rows = tensor_.source->rows();
+        in_bytes_ = tensor_.source->value_bytes() / rows;
+        in_scales_ = tensor_.source->scale_bytes() / rows;
+        out_bytes_ = traits(tensor_.type).bytes * (cols_ / traits(tensor_.type).block);
+        out_scales_ = 2 * tensor_.scale_groups;
+        out_.values.resize(batch.rows * out_bytes_);
+        out_.scales.resize(batch.rows * out_scales_);
     }
 
-    uint64_t rows_at_once() const {
-        return std::max<uint64_t>(kBatchBytes / std::max(in_bytes_, out_bytes_), 1);
-    }
-
-    // Of rows [first, first + rows).
-    void run(Pool& pool, uint64_t first, uint64_t rows, const CancelFlag* cancel) {
-        values.resize(rows * out_bytes_);
-        scales.resize(rows * out_scales_);
+    void run(Pool& pool, const CancelFlag* cancel) {
         scratch_.resize(pool.size());
-        pool.run((rows + kTaskRows - 1) / kTaskRows, [&](size_t task, unsigned worker) {
+        pool.run((batch_.rows + kTaskRows - 1) / kTaskRows, [&](size_t task, unsigned worker) {
             // Relaxed: nothing is published with the flag.
             if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) return;
             const uint64_t begin = task * kTaskRows;
-            convert_rows(scratch_[worker], first, begin, std::min(kTaskRows, rows - begin));
+            convert_rows(scratch_[worker], begin, std::min(kTaskRows, batch_.rows - begin));
         });
     }
-
-    std::vector<std::byte> values;
-    std::vector<std::byte> scales;  // I8C
 
   private:
     struct Scratch {
@@ -165,15 +87,18 @@ class Batch {
         std::vector<float> row;
     };
 
-    void convert_rows(Scratch& scratch, uint64_t first, uint64_t begin, uint64_t rows) {
-        const auto out = std::span(values).subspan(begin * out_bytes_, rows * out_bytes_);
-        const auto out_scales = std::span(scales).subspan(begin * out_scales_, rows * out_scales_);
+    // From row `begin` of the batch on.
+    void convert_rows(Scratch& scratch, uint64_t begin, uint64_t rows) {
+        const uint64_t first = batch_.first + begin;
+        const auto out = std::span(out_.values).subspan(begin * out_bytes_, rows * out_bytes_);
+        const auto out_scales =
+            std::span(out_.scales).subspan(begin * out_scales_, rows * out_scales_);
         if (tensor_.type == tensor_.source->type)
-            return file_.read_rows(*tensor_.source, first + begin, out, out_scales);
+            return file_.read_rows(*tensor_.source, first, out, out_scales);
         scratch.values.resize(rows * in_bytes_);
         scratch.scales.resize(rows * in_scales_);
         scratch.row.resize(cols_);
-        file_.read_rows(*tensor_.source, first + begin, scratch.values, scratch.scales);
+        file_.read_rows(*tensor_.source, first, scratch.values, scratch.scales);
         for (uint64_t r = 0; r < rows; ++r) {
             decode(scratch, r);
             encode(scratch.row, out.subspan(r * out_bytes_, out_bytes_),
@@ -201,13 +126,99 @@ class Batch {
     }
 
     const WeightFile& file_;
+    const Batch& batch_;
     const ConvertedTensor& tensor_;
+    Converted& out_;
     uint64_t cols_;
     uint64_t in_bytes_ = 0;  // of a row
     uint64_t in_scales_ = 0;
     uint64_t out_bytes_ = 0;
     uint64_t out_scales_ = 0;
     std::vector<Scratch> scratch_;  // by worker
+};
+
+// Gives batches to a GgufWriter on a thread of its own, so that the next one is converted while the
+// disk takes the last.
+class WriterThread {
+  public:
+    explicit WriterThread(GgufWriter& writer) : writer_(writer), thread_([this] { work(); }) {}
+    // What was given and is not written is dropped.
+    ~WriterThread() {
+        if (thread_.joinable()) stop(false);
+    }
+    WriterThread(const WriterThread&) = delete;
+    WriterThread& operator=(const WriterThread&) = delete;
+
+    // Takes the batch once the one before is written, and leaves the memory of an older one. Throws
+    // what the writer threw.
+    void write(Converted& batch, bool ends_tensor) {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [this] { return !full_; });
+        if (error_) std::rethrow_exception(error_);
+        std::swap(batch_, batch);
+        ends_tensor_ = ends_tensor;
+        full_ = true;
+        changed_.notify_all();
+    }
+
+    // Waits until everything is written. Throws what the writer threw.
+    void finish() {
+        stop(true);
+        if (error_) std::rethrow_exception(error_);
+    }
+
+  private:
+    void stop(bool drain) {
+        {
+            std::unique_lock lock(mutex_);
+            if (drain) changed_.wait(lock, [this] { return !full_; });
+            stopped_ = true;
+            changed_.notify_all();
+        }
+        thread_.join();
+    }
+
+    void work() {
+        std::unique_lock lock(mutex_);
+        for (;;) {
+            changed_.wait(lock, [this] { return full_ || stopped_; });
+            if (stopped_) return;
+            lock.unlock();
+            const std::exception_ptr error = append();
+            lock.lock();
+            if (!error_) error_ = error;
+            full_ = false;
+            changed_.notify_all();
+        }
+    }
+
+    std::exception_ptr append() {
+        try {
+            writer_.append_bytes(batch_.values);
+            scales_.insert(scales_.end(), batch_.scales.begin(), batch_.scales.end());
+            if (!ends_tensor_) return nullptr;
+            writer_.append_bytes(scales_);
+            scales_.clear();
+        } catch (const std::exception&) {
+            return std::current_exception();
+        }
+        return nullptr;
+    }
+
+    // Writer's thread only.
+    GgufWriter& writer_;
+    std::vector<std::byte> scales_;  // of the tensor so far: they come after all its values
+
+    // Shared. What is given belongs to the thread while full_.
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    Converted batch_;
+    bool ends_tensor_ = false;
+    bool full_ = false;
+    bool stopped_ = false;
+    std::exception_ptr error_;
+
+    std::thread thread_;  // last: it begins when everything else is there
 };
 
 // Integers become u32 or i32 and floats f32 where they fit: other readers insist on these types.
@@ -266,23 +277,35 @@ void write_metadata(const ConvertPlan& plan, GgufWriter& writer) {
     writer.add<uint32_t>("general.quantization_version", 2);
 }
 
-}  // namespace
-
-ConvertPlan plan_conversion(const WeightFile& file, const ConvertOptions& options) {
-    ConvertPlan plan;
-    Planner planner(file, options);
-    for (const TensorInfo& tensor : file.tensors()) {
-        plan.tensors.push_back(planner.plan(tensor));
-        plan.source_bytes += tensor.bytes();
-        plan.bytes += plan.tensors.back().bytes;
-    }
-    planner.check_rules();
-    for (const auto& entry : file.metadata())
-        if (std::ranges::find(kFileKeys, entry.first) == std::end(kFileKeys))
-            plan.metadata.push_back(entry);
-    plan.metadata.insert(plan.metadata.end(), options.vocabulary.begin(), options.vocabulary.end());
-    return plan;
+void prefetch(const WeightFile& file, const Batch& batch) {
+    file.prefetch_rows(*batch.tensor->source, batch.first, batch.rows);
 }
+
+void convert_batches(const WeightFile& file, const ConvertPlan& plan, const std::string& path,
+                     Pool& pool, GgufWriter& writer,
+                     const std::function<void(const ConvertProgress&)>& progress,
+                     const CancelFlag* cancel) {
+    const std::vector<Batch> batches = cut_into_batches(plan);
+    WriterThread thread(writer);
+    Converted converted;
+    uint64_t done = 0;
+    if (!batches.empty()) prefetch(file, batches.front());
+    for (size_t i = 0; i < batches.size(); ++i) {
+        const Batch& batch = batches[i];
+        const TensorInfo& source = *batch.tensor->source;
+        if (i + 1 < batches.size()) prefetch(file, batches[i + 1]);
+        RowConverter(file, batch, converted).run(pool, cancel);
+        if (cancel != nullptr && cancel->load())
+            throw Error(ErrorKind::internal, path, "cancelled", "nothing was written");
+        thread.write(converted, batch.ends_tensor());
+        file.release_rows(source, batch.first, batch.rows);
+        done += source.bytes() / source.rows() * batch.rows;
+        if (progress) progress({done, plan.source_bytes, source.name});
+    }
+    thread.finish();
+}
+
+}  // namespace
 
 void convert(const WeightFile& file, const ConvertPlan& plan, const std::string& path, Pool& pool,
              const std::function<void(const ConvertProgress&)>& progress,
@@ -291,24 +314,7 @@ void convert(const WeightFile& file, const ConvertPlan& plan, const std::string&
     write_metadata(plan, writer);
     for (const ConvertedTensor& tensor : plan.tensors)
         writer.declare(tensor.source->name, tensor.type, tensor.source->shape, tensor.scale_groups);
-    uint64_t done = 0;
-    for (const ConvertedTensor& tensor : plan.tensors) {
-        Batch batch(file, tensor);
-        std::vector<std::byte> scales;  // they come after all values
-        const uint64_t rows = tensor.source->rows();
-        for (uint64_t first = 0; first < rows; first += batch.rows_at_once()) {
-            const uint64_t count = std::min(batch.rows_at_once(), rows - first);
-            batch.run(pool, first, count, cancel);
-            if (cancel != nullptr && cancel->load())
-                throw Error(ErrorKind::internal, path, "cancelled", "nothing was written");
-            writer.append_bytes(batch.values);
-            scales.insert(scales.end(), batch.scales.begin(), batch.scales.end());
-            file.release_rows(*tensor.source, first, count);
-            done += tensor.source->bytes() / rows * count;
-            if (progress) progress({done, plan.source_bytes, tensor.source->name});
-        }
-        writer.append_bytes(scales);
-    }
+    convert_batches(file, plan, path, pool, writer, progress, cancel);
     if (file.damaged()) {
         throw Error(ErrorKind::model_unusable, file.path(), "has become shorter while it was read",
                     "copy it again");

@@ -335,13 +335,35 @@ void HuggingFaceFile::read_rows(const TensorInfo& tensor, uint64_t first,
     }
 }
 
+// Calls visit(bytes) for the parts of the source that these rows are made of. Interleaved rows of a
+// head that the range cuts are counted as if they lay in order: nothing but speed depends on it.
+template <class Visit>
+void HuggingFaceFile::for_each_part(const Recipe& recipe, uint64_t first, uint64_t count,
+                                    Visit visit) const {
+    const bool across = recipe.axis == ShardAxis::in;
+    for (uint64_t row = first; row < first + count;) {
+        const Piece* pieces = &recipe.pieces[row / recipe.rows * recipe.shards];
+        const uint64_t in_expert = row % recipe.rows;
+        const uint64_t shard = across ? 0 : in_expert / pieces->rows();
+        const uint64_t begin = in_expert - shard * pieces->rows();
+        const uint64_t rows = std::min(first + count - row, pieces->rows() - begin);
+        for (uint64_t s = shard; s < (across ? recipe.shards : shard + 1); ++s)
+            visit(pieces[s].values->rows_in_place(begin, rows));
+        row += rows;
+    }
+}
+
 void HuggingFaceFile::release_rows(const TensorInfo& tensor, uint64_t first, uint64_t count) const {
     const Recipe& recipe = recipes_[static_cast<size_t>(&tensor - tensors_.data())];
     if (recipe.pieces.empty()) return WeightFile::release_rows(tensor, first, count);
-    // Pieces of experts whose last row is among these.
-    for (uint64_t e = first / recipe.rows; e < (first + count) / recipe.rows; ++e)
-        for (uint32_t s = 0; s < recipe.shards; ++s)
-            release(recipe.pieces[e * recipe.shards + s].values->data);
+    for_each_part(recipe, first, count, [this](auto bytes) { release(bytes); });
+}
+
+void HuggingFaceFile::prefetch_rows(const TensorInfo& tensor, uint64_t first,
+                                    uint64_t count) const {
+    const Recipe& recipe = recipes_[static_cast<size_t>(&tensor - tensors_.data())];
+    if (recipe.pieces.empty()) return WeightFile::prefetch_rows(tensor, first, count);
+    for_each_part(recipe, first, count, [this](auto bytes) { prefetch(bytes); });
 }
 
 }  // namespace core

@@ -33,10 +33,12 @@ class HuggingFaceFile : public WeightFile {
     }
     bool damaged() const override { return source_->damaged(); }
     void release(std::span<const std::byte> bytes) const override { source_->release(bytes); }
+    void prefetch(std::span<const std::byte> bytes) const override { source_->prefetch(bytes); }
     const TensorInfo* find_tensor(std::string_view name) const override;
     void read_rows(const TensorInfo& tensor, uint64_t first, std::span<std::byte> values,
                    std::span<std::byte> scales) const override;
     void release_rows(const TensorInfo& tensor, uint64_t first, uint64_t count) const override;
+    void prefetch_rows(const TensorInfo& tensor, uint64_t first, uint64_t count) const override;
 
   private:
     // One tensor of the checkpoint. Element (r, c) is multiplied by the scale at
@@ -69,6 +71,8 @@ class HuggingFaceFile : public WeightFile {
     void check_pieces(const std::string& name, const Recipe& recipe, uint64_t experts) const;
     void add_recipe(std::string name, Recipe recipe, bool stacked);
     void copy_row(const Piece& piece, uint64_t row, std::byte* out) const;
+    template <class Visit>
+    void for_each_part(const Recipe& recipe, uint64_t first, uint64_t count, Visit visit) const;
     [[noreturn]] void fail(const std::string& tensor, const std::string& problem,
                            const std::string& advice) const;
 

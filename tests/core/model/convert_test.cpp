@@ -1,6 +1,8 @@
 // Conversion to GGUF: nothing is lost unless it is asked for, and nothing is left of what fails.
 #include "core/model/convert.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -151,14 +153,19 @@ TEST_F(Convert, ACancelledConversionLeavesNothing) {
 
 TEST_F(Convert, PartsThatAKilledConversionLeftAreRemovedByTheNext) {
     const support::TemporaryGguf gguf(support::tiny_model(Family::llama, Storage::f32));
-    // No process has this number: the largest is below 2^22.
-    const std::string abandoned = out() + ".partial-99999999-0";
-    const std::string living = out() + ".partial-" + std::to_string(::getpid()) + "-77";
-    std::ofstream(abandoned) << "half";
-    std::ofstream(living) << "in use";
+    // Numbers of processes are given out again: one that lives proves nothing.
+    const std::string abandoned = out() + ".partial-" + std::to_string(::getpid()) + "-77";
+    const std::string living = out() + ".partial-99999999-0";
+    const std::string other = out() + ".partial-notes";
+    for (const std::string& path : {abandoned, living, other})
+        std::ofstream(path) << "half";
+    const int writer = ::open(living.c_str(), O_WRONLY | O_CLOEXEC);
+    ASSERT_EQ(::flock(writer, LOCK_EX), 0);
     run(gguf.path());
+    ::close(writer);
     EXPECT_FALSE(std::filesystem::exists(abandoned));
     EXPECT_TRUE(std::filesystem::exists(living));
+    EXPECT_TRUE(std::filesystem::exists(other)) << "no part of a conversion";
     EXPECT_EQ(logits(out()), logits(gguf.path()));
 }
 

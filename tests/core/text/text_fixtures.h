@@ -82,6 +82,7 @@ class MetaFile final : public WeightFile {
     std::span<const std::pair<std::string, MetaValue>> metadata() const override { return meta_; }
     bool damaged() const override { return false; }
     void release(std::span<const std::byte>) const override {}
+    void prefetch(std::span<const std::byte>) const override {}
 
     template <class T>
     void set(const std::string& key, T value) {
