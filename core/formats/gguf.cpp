@@ -102,7 +102,7 @@ std::vector<Part> open_parts(Part opened) {
     const uint64_t count = count_parts(opened.header);
     const uint64_t number = number_of(opened.header.metadata, kSplitNumber).value_or(0) + 1;
     const std::string suffix = part_suffix(number, count);
-    if (count > kMaxParts || !path.ends_with(suffix)) {
+    if (number == 0 || number > count || count > kMaxParts || !path.ends_with(suffix)) {
         throw Error(ErrorKind::model_unusable, path,
                     "is part " + std::to_string(number) + " of " + std::to_string(count) +
                         " of a split model, but its name does not end in " + suffix,
@@ -130,7 +130,7 @@ std::vector<Part> open_parts(Part opened) {
         }
         parts.push_back({std::move(file), std::move(header)});
     }
-    if (number <= count) parts[number - 1] = std::move(opened);
+    parts[number - 1] = std::move(opened);
     return parts;
 }
 
@@ -152,11 +152,13 @@ class GgufFile final : public MappedWeights {
             fail("has " + std::to_string(tensors.size()) + " tensors in its parts, " +
                  std::to_string(*announced) + " are announced");
         }
-        for (TensorInfo& tensor : fold_i8c(std::move(tensors), this->path())) {
-            if (find_tensor(tensor.name) != nullptr)
+        // Before scales are folded away: a second one would stay as a tensor of its own.
+        std::unordered_set<std::string_view> names;
+        for (const TensorInfo& tensor : tensors)
+            if (!names.insert(tensor.name).second)
                 fail("tensor " + sanitize(tensor.name) + " occurs in two parts");
+        for (TensorInfo& tensor : fold_i8c(std::move(tensors), this->path()))
             add_tensor(std::move(tensor));
-        }
     }
     // Bytes of one file that somebody else keeps.
     GgufFile(std::vector<Part> parts, std::string name, uint64_t bytes)

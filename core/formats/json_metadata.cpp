@@ -37,6 +37,10 @@ class Flattener : public nlohmann::json_sax<Json> {
     bool key(string_t& name) override {
         if (hidden_ != 0) return true;
         key_ = prefixes_.back() + name;
+        // Every name repeats those around it: a small file could take any amount of memory.
+        key_bytes_ += key_.size();
+        if (key_bytes_ > kMaxJsonBytes)
+            return refuse("has names of more than " + std::to_string(kMaxJsonBytes) + " bytes");
         if (!seen_.insert(key_).second) return refuse("names " + sanitize(key_) + " twice");
         return true;
     }
@@ -103,6 +107,7 @@ class Flattener : public nlohmann::json_sax<Json> {
     uint32_t hidden_ = 0;                // open arrays and objects inside an array
     uint32_t depth_ = 0;
     uint64_t values_ = 0;
+    uint64_t key_bytes_ = 0;
 };
 
 }  // namespace

@@ -193,8 +193,8 @@ std::unique_ptr<WeightFile> open_safetensors_folder(const std::string& folder) {
 }
 
 std::unique_ptr<WeightFile> parse_safetensors(std::span<const std::byte> bytes,
-                                              const std::string& name) {
-    auto result = std::make_unique<SafetensorsFile>(name, Metadata{});
+                                              const std::string& name, Metadata config) {
+    auto result = std::make_unique<SafetensorsFile>(name, std::move(config));
     result->add_unkept(bytes, name);
     return result;
 }

@@ -22,6 +22,7 @@ namespace safetensors {
 inline constexpr std::string_view kFormat = "safetensors";
 inline constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the format's own limit
 inline constexpr uint64_t kMaxTensors = 1u << 20;         // the largest known have about 100,000
+inline constexpr uint64_t kMaxMetadata = 1u << 16;        // files have a handful
 inline constexpr uint64_t kMaxDimensions = 4;             // of a TensorInfo
 inline constexpr uint64_t kMaxFiles = 512;  // mappings are limited; the largest known have 200
 
@@ -43,9 +44,9 @@ std::unique_ptr<WeightFile> open_safetensors(std::unique_ptr<MappedFile> file);
 // Metadata come from config.json or, without it, config_grok2_like.json.
 std::unique_ptr<WeightFile> open_safetensors_folder(const std::string& folder);
 
-// A file from memory, for tests and fuzzing. `name` stands for the path in messages.
-// REQUIRES: bytes outlive the result.
+// A file from memory, for tests and fuzzing. `name` stands for the path in messages, `config` for
+// the config.json beside it. REQUIRES: bytes outlive the result.
 std::unique_ptr<WeightFile> parse_safetensors(std::span<const std::byte> bytes,
-                                              const std::string& name);
+                                              const std::string& name, Metadata config = {});
 
 }  // namespace core

@@ -81,6 +81,9 @@ class EntryReader : public nlohmann::json_sax<Json> {
 
     bool string(string_t& text) override {
         if (in_metadata_) {
+            if (metadata.size() == safetensors::kMaxMetadata)
+                return refuse("__metadata__ has more than " +
+                              std::to_string(safetensors::kMaxMetadata) + " values");
             metadata.emplace_back(field_, std::move(text));
             return true;
         }

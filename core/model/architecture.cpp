@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <optional>
+#include <utility>
 
 #include "core/base/error.h"
 #include "core/base/utf8.h"
@@ -36,6 +38,7 @@ void append_name(std::string& list, std::string_view name) {
 
 // Far above any model there is, and low enough that products of two of them fit 64 bits.
 constexpr uint32_t kMaxDim = 1U << 20;
+constexpr uint32_t kMaxHeadDim = 4096;  // every layer has a table of frequencies of this length
 constexpr uint32_t kMaxLayers = 4096;
 constexpr uint32_t kMaxVocab = 1U << 26;
 constexpr uint32_t kMaxContext = 1U << 30;
@@ -86,6 +89,13 @@ void apply_frequency_factors(const Hyperparameters& p, RopeSpec& rope) {
                     reinterpret_cast<std::byte*>(&factor));
         rope.inverse_frequencies[i] /= factor;
     }
+}
+
+std::optional<int64_t> whole_number(const MetaValue& meta) {
+    if (const auto* value = std::get_if<int64_t>(&meta.value)) return *value;
+    const auto* value = std::get_if<uint64_t>(&meta.value);
+    if (value == nullptr || !std::in_range<int64_t>(*value)) return std::nullopt;
+    return static_cast<int64_t>(*value);
 }
 
 }  // namespace
@@ -143,12 +153,16 @@ uint32_t Hyperparameters::per_layer(std::string_view name, uint32_t layer, uint3
     const bool is_array =
         meta != nullptr && std::holds_alternative<std::shared_ptr<const MetaArray>>(meta->value);
     if (!is_array) return optional(name, otherwise, limit);
-    const auto values = file_.meta_ints(key(name)).value_or(std::vector<int64_t>{});
+    // Only the entry that is asked for: every layer comes here, and the array may be long.
+    const MetaArray& values = *std::get<std::shared_ptr<const MetaArray>>(meta->value);
     if (layer >= values.size())
         reject(name, "an array of " + std::to_string(values.size()), "needs one entry per layer");
-    if (values[layer] < 0 || values[layer] > int64_t{limit})
-        reject(name, std::to_string(values[layer]), "must be at most " + std::to_string(limit));
-    return static_cast<uint32_t>(values[layer]);
+    const std::optional<int64_t> value = whole_number(values[layer]);
+    if (!value || *value < 0 || *value > int64_t{limit}) {
+        reject(name, "an array with " + (value ? std::to_string(*value) : "something else"),
+               "needs whole numbers of at most " + std::to_string(limit));
+    }
+    return static_cast<uint32_t>(*value);
 }
 
 float Hyperparameters::number(std::string_view name, double otherwise) const {
@@ -186,8 +200,10 @@ AttentionSpec base_attention(const Hyperparameters& p, const ModelConfig& config
         p.reject("attention.head_count_kv", std::to_string(attention.kv_heads),
                  "must divide the " + std::to_string(attention.heads) + " heads");
     }
-    attention.head_dim = p.optional("attention.key_length", config.dim / attention.heads, kMaxDim);
-    const uint32_t value_dim = p.optional("attention.value_length", attention.head_dim, kMaxDim);
+    attention.head_dim =
+        p.optional("attention.key_length", config.dim / attention.heads, kMaxHeadDim);
+    const uint32_t value_dim =
+        p.optional("attention.value_length", attention.head_dim, kMaxHeadDim);
     if (attention.head_dim == 0 || attention.head_dim != value_dim) {
         p.reject("attention.value_length", std::to_string(value_dim),
                  "must equal key_length, " + std::to_string(attention.head_dim));

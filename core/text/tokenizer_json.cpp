@@ -302,6 +302,11 @@ class MergeFinder {
     std::unordered_map<std::string_view, TokenId> ids_;
 };
 
+// Finding a merge takes the square of the token's length. In all as much as 131,072 tokens of 32
+// bytes need.
+constexpr size_t kMaxTokenBytes = 1024;
+constexpr size_t kMaxMergeWork = size_t{1} << 27;
+
 Vocabulary read_tok(const json& root, const std::string& object) {
     if (const auto split = root.value("word_split", std::string("V1")); split != "V1")
         fail(object, "its word_split is " + quoted(split), "only V1 is known");
@@ -314,10 +319,16 @@ Vocabulary read_tok(const json& root, const std::string& object) {
                                           : std::string(usual.patterns.front())};
 
     std::vector<std::pair<std::string, TokenId>> by_rank;
+    size_t work = 0;
     for (const json& token : root.at("regular_tokens")) {
         const size_t id = checked_id(token.at("token"), object);
         by_rank.emplace_back(bytes_of(token, object), static_cast<TokenId>(id));
-        set_piece(vocabulary, id, spell(by_rank.back().first), PieceKind::normal);
+        const std::string& bytes = by_rank.back().first;
+        if (bytes.size() > kMaxTokenBytes)
+            fail(object, "a token has " + std::to_string(bytes.size()) + " bytes");
+        work += bytes.size() * bytes.size();
+        if (work > kMaxMergeWork) fail(object, "its tokens are too long, taken together");
+        set_piece(vocabulary, id, spell(bytes), PieceKind::normal);
     }
     for (const json& token : root.at("special_tokens"))
         set_piece(vocabulary, checked_id(token.at("token"), object), bytes_of(token, object),
@@ -327,9 +338,6 @@ Vocabulary read_tok(const json& root, const std::string& object) {
     std::ranges::sort(by_rank, {}, &std::pair<std::string, TokenId>::second);
     const MergeFinder finder(by_rank);
     for (const auto& [bytes, id] : by_rank) {
-        constexpr size_t kMaxTokenBytes = 1024;  // the work grows with its square
-        if (bytes.size() > kMaxTokenBytes)
-            fail(object, "a token has " + std::to_string(bytes.size()) + " bytes");
         const std::vector<TokenId> parts = finder.parts_of(bytes, id);
         if (parts.size() == 2 && parts[0] >= 0 && parts[1] >= 0)
             level.merges.push_back({parts[0], parts[1]});

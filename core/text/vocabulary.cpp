@@ -16,6 +16,10 @@ namespace {
 constexpr size_t kMaxPieces = size_t{1} << 22;
 // The longest published pieces are runs of some hundred spaces.
 constexpr size_t kMaxPieceBytes = 4096;
+// Pieces that are looked for at every place of a text, with every length that occurs: the work
+// grows with the square of the longest. Published ones are names and runs of blanks.
+constexpr size_t kMaxAddedBytes = 256;
+constexpr size_t kMaxPatterns = 16;  // each is compiled, and each cuts what the ones before left
 
 [[noreturn]] void fail(const std::string& object, std::string problem, std::string advice = {}) {
     throw Error(ErrorKind::model_unusable, object, std::move(problem), std::move(advice));
@@ -35,6 +39,10 @@ void check_piece(const Vocabulary& vocabulary, size_t id, const std::string& obj
     if (piece.size() > kMaxPieceBytes)
         fail(object, piece_name(id) + " has " + std::to_string(piece.size()) +
                          " bytes, more than the " + std::to_string(kMaxPieceBytes) + " allowed");
+    const bool added = kind == PieceKind::user_defined || kind == PieceKind::control;
+    if (added && piece.size() > kMaxAddedBytes)
+        fail(object, piece_name(id) + " has " + std::to_string(piece.size()) +
+                         " bytes, an added one has at most " + std::to_string(kMaxAddedBytes));
     if (!is_utf8(piece)) fail(object, piece_name(id) + " is not UTF-8");
     if (kind == PieceKind::byte && !byte_of_piece(piece))
         fail(object, piece_name(id) + " is a byte but is spelled \"" +
@@ -44,6 +52,9 @@ void check_piece(const Vocabulary& vocabulary, size_t id, const std::string& obj
 
 // Every text can be written, and merging never leaves the vocabulary.
 void check_byte_level(const Vocabulary& vocabulary, const std::string& object) {
+    if (const size_t patterns = vocabulary.byte_level->patterns.size(); patterns > kMaxPatterns)
+        fail(object, "its pre-tokenizer has " + std::to_string(patterns) + " expressions",
+             "at most " + std::to_string(kMaxPatterns) + " are taken");
     std::unordered_set<std::string_view> normal;
     normal.reserve(vocabulary.pieces.size());
     for (size_t id = 0; id < vocabulary.pieces.size(); ++id) {

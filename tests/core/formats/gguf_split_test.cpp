@@ -23,6 +23,7 @@ constexpr uint32_t kTypeBf16 = 30;
 constexpr uint32_t kU16 = 2;
 constexpr uint32_t kI32 = 5;
 constexpr uint32_t kString = 8;
+constexpr uint32_t kU64 = 10;
 
 class SplitGguf : public testing::Test {
   protected:
@@ -118,6 +119,38 @@ TEST_F(SplitGguf, TensorsAreCountedAndDistinct) {
     EXPECT_THAT(refusal(), HasSubstr("has 3 tensors in its parts, 9 are announced"));
     write(1, part(0, 3, 3, [](RawGguf& raw) { raw.tensor("w", {8}, kTypeF32, 0).data(32); }));
     EXPECT_THAT(refusal(), HasSubstr("tensor w"));
+}
+
+TEST_F(SplitGguf, ASecondTensorOfScalesIsRefused) {
+    write(1, part(0, 3, 3, [](RawGguf& raw) {
+              raw.tensor("w.scales", {1, 2}, kTypeBf16, 0).data(4);
+          }));
+    EXPECT_THAT(refusal(), HasSubstr("tensor w.scales occurs in two parts"));
+}
+
+// Its number plus one is zero: none of the parts that are looked for.
+TEST_F(SplitGguf, APartThatIsNoneOfItsModelIsRefused) {
+    RawGguf raw;
+    raw.header(1, 2);
+    raw.key("split.no", kU64).put<uint64_t>(UINT64_MAX);
+    raw.key("split.count", kU16).put<uint16_t>(3);
+    raw.tensor("a", {8}, kTypeF32, 0).data(32);
+    write(0, raw.bytes);
+    EXPECT_THAT(refusal(0), HasSubstr("is part 0 of 3 of a split model"));
+}
+
+TEST_F(SplitGguf, ALinkToAPartIsThePartAndALinkToADeviceIsNone) {
+    std::filesystem::rename(path(2), folder.path() + "/blob");
+    std::filesystem::create_symlink("blob", path(2));
+    EXPECT_EQ(open_weight_file(path(1))->tensors().size(), 2u);
+    std::filesystem::remove(path(2));
+    std::filesystem::create_symlink("/dev/zero", path(2));
+    try {
+        open_weight_file(path(1));
+        ADD_FAILURE() << "was accepted";
+    } catch (const Error& error) {
+        EXPECT_THAT(error.what(), HasSubstr("00002-of-00003.gguf: not a regular file"));
+    }
 }
 
 TEST_F(SplitGguf, APartWithAnotherNameSaysWhichNameItNeeds) {

@@ -222,6 +222,14 @@ TEST(Safetensors, HeadersOfOtherFormsAreRefused) {
                 HasSubstr("__metadata__"));
 }
 
+TEST(Safetensors, MetadataThatCostMoreThanTheirFileAreRefused) {
+    std::string header = R"({"__metadata__":{"a":"")";
+    for (int i = 0; i < 1 << 16; ++i)
+        header += ",\"" + std::to_string(i) + "\":\"\"";
+    EXPECT_THAT(refusal(safetensors_bytes(header + "}}", "")),
+                HasSubstr("__metadata__ has more than 65536 values"));
+}
+
 TEST(Safetensors, NestingWithoutEndIsRefusedAtOnce) {
     EXPECT_THAT(refusal(safetensors_bytes(R"({"a":)" + std::string(4'000'000, '['), "")),
                 HasSubstr("no object of tensors"));
@@ -242,6 +250,17 @@ TEST(JsonMetadata, IsFlat) {
     EXPECT_EQ(std::get<uint64_t>(metadata[0].second.value), 1u);
     EXPECT_EQ(std::get<double>(metadata[1].second.value), -2.5);
     EXPECT_EQ(std::get<std::shared_ptr<const MetaArray>>(metadata[3].second.value)->size(), 2u);
+}
+
+// Each value is known by the names of all objects around it.
+TEST(JsonMetadata, ALongNameIsNotRepeatedWithoutEnd) {
+    std::string text = "{\"" + std::string(1 << 20, 'n') + "\":{\"0\":0";
+    for (int i = 1; i < 100; ++i)
+        text += ",\"" + std::to_string(i) + "\":0";
+    text += "}}";
+    EXPECT_THAT(
+        refusal_of([&] { read_json_metadata(std::as_bytes(std::span(text)), "config.json"); }),
+        HasSubstr("config.json: has names of more than 67108864 bytes"));
 }
 
 TEST(JsonMetadata, HostileFilesAreRefused) {
