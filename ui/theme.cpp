@@ -6,6 +6,7 @@
 #include <fstream>
 #include <iterator>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include <toml++/toml.h>
@@ -13,6 +14,17 @@
 #include "core/base/error.h"
 
 namespace ui {
+
+// What takes the place of the default theme's colours, and of its dim text.
+struct Palette {
+    Color text;
+    Color quiet;
+    Color accent;  // cyan
+    Color good;    // green
+    Color warn;    // yellow
+    Color bad;     // red
+};
+
 namespace {
 
 constexpr std::array<std::string_view, static_cast<size_t>(StyleName::count)> kStyleNames = {
@@ -34,6 +46,38 @@ constexpr std::array kAttributes = {
     NamedAttribute{"italic", kItalic},   NamedAttribute{"underline", kUnderline},
     NamedAttribute{"reverse", kReverse},
 };
+
+// Colours above 15, which terminals leave as they are.
+constexpr Palette kOnDark = {.text = Color::indexed(252),
+                             .quiet = Color::indexed(248),
+                             .accent = Color::indexed(117),
+                             .good = Color::indexed(114),
+                             .warn = Color::indexed(221),
+                             .bad = Color::indexed(210)};
+constexpr Palette kOnLight = {.text = Color::indexed(235),
+                              .quiet = Color::indexed(240),
+                              .accent = Color::indexed(25),
+                              .good = Color::indexed(22),
+                              .warn = Color::indexed(94),
+                              .bad = Color::indexed(124)};
+
+struct BuiltIn {
+    std::string_view name;
+    Theme (*make)();
+};
+
+constexpr std::array kBuiltIns = {
+    BuiltIn{"terminal", [] { return Theme(); }},
+    BuiltIn{"dark", Theme::dark},
+    BuiltIn{"light", Theme::light},
+    BuiltIn{"high-contrast", Theme::high_contrast},
+    BuiltIn{"mono", Theme::mono},
+};
+
+const BuiltIn* find_built_in(std::string_view name) {
+    const auto* found = std::ranges::find(kBuiltIns, name, &BuiltIn::name);
+    return found == kBuiltIns.end() ? nullptr : found;
+}
 
 [[noreturn]] void fail(const std::string& name, const toml::node& node, const std::string& problem,
                        const std::string& advice) {
@@ -184,6 +228,38 @@ Theme Theme::mono() {
     return theme;
 }
 
+Theme Theme::recoloured(std::string_view name, const Palette& palette) const {
+    Theme theme = *this;
+    theme.name_ = name;
+    const std::array<std::pair<Color, Color>, 4> colors = {{{Color::indexed(6), palette.accent},
+                                                            {Color::indexed(2), palette.good},
+                                                            {Color::indexed(3), palette.warn},
+                                                            {Color::indexed(1), palette.bad}}};
+    for (Style& style : theme.styles_) {
+        const auto* known =
+            std::ranges::find(colors, style.foreground, &std::pair<Color, Color>::first);
+        const bool dim = (style.attributes & kDim) != 0;
+        style.foreground = known != colors.end() ? known->second
+                           : dim                 ? palette.quiet
+                                                 : palette.text;
+        // How much it takes off is the terminal's choice.
+        style.attributes &= static_cast<uint8_t>(~kDim);
+    }
+    return theme;
+}
+
+Theme Theme::dark() {
+    return Theme().recoloured("dark", kOnDark);
+}
+
+Theme Theme::light() {
+    return Theme().recoloured("light", kOnLight);
+}
+
+Theme Theme::high_contrast() {
+    return mono().recoloured("high-contrast", {});
+}
+
 Theme Theme::from_text(std::string_view text, const std::string& name) {
     toml::table file;
     try {
@@ -217,7 +293,9 @@ Theme Theme::from_file(const std::string& path) {
 }
 
 std::vector<std::string> Theme::names() {
-    std::vector<std::string> names = {"terminal", "mono"};
+    std::vector<std::string> names;
+    for (const BuiltIn& theme : kBuiltIns)
+        names.emplace_back(theme.name);
     for (const std::filesystem::path& folder : theme_folders()) {
         std::error_code error;
         for (auto entry = std::filesystem::directory_iterator(folder, error);
@@ -228,7 +306,7 @@ std::vector<std::string> Theme::names() {
 }
 
 std::string Theme::file_of(const std::string& name) {
-    if (name.empty() || name == "terminal" || name == "mono") return {};
+    if (name.empty() || find_built_in(name) != nullptr) return {};
     if (name.find('/') != std::string::npos || name.ends_with(".toml")) return name;
     for (const std::filesystem::path& folder : theme_folders())
         if (auto path = folder / (name + ".toml"); std::filesystem::exists(path))
@@ -239,11 +317,15 @@ std::string Theme::file_of(const std::string& name) {
 Theme Theme::named(const std::string& name, ColorWish colors) {
     const bool unwanted =
         colors == ColorWish::never || (colors == ColorWish::automatic && color_is_unwanted());
-    if (unwanted || name == "mono") return mono();
-    if (name.empty() || name == "terminal") return {};
+    if (unwanted) return mono();
+    if (name.empty()) return {};
+    if (const BuiltIn* theme = find_built_in(name)) return theme->make();
     if (const std::string path = file_of(name); !path.empty()) return from_file(path);
+    std::string known;
+    for (const BuiltIn& theme : kBuiltIns)
+        known += std::string(theme.name) + ", ";
     throw core::Error(core::ErrorKind::config, "theme " + name, "is not there",
-                      "use terminal, mono or the path of a file");
+                      "use " + known + "the path of a file or the name of one in a themes folder");
 }
 
 }  // namespace ui

@@ -1,5 +1,5 @@
 // What styles look like: a theme is a map from names to styles. Code asks for "error", never for
-// red. Themes are TOML files (docs/themes.md); the default is built in and equals
+// red. Themes are TOML files (docs/themes.md); some are built in, of which the default equals
 // themes/terminal.toml.
 #pragma once
 
@@ -46,11 +46,18 @@ class Theme {
     Theme();
     // Attributes only, for NO_COLOR.
     static Theme mono();
+    // For dark and for light backgrounds, which they do not paint: every style has a contrast of
+    // at least 4.5 to 1 on all that are usual (WCAG 2, 1.4.3).
+    static Theme dark();
+    static Theme light();
+    // The terminal's own foreground, never dimmed.
+    static Theme high_contrast();
     // A theme file. Throws core::Error(config) with file and line.
     static Theme from_file(const std::string& path);
     static Theme from_text(std::string_view toml, const std::string& name);
-    // What the user asked for: a path, or the name of a theme in the user's or the system's themes
-    // folder, or "" for the default. NO_COLOR, when not empty, makes every theme mono.
+    // What the user asked for: a name that is built in, a path, or the name of a theme in the
+    // user's or the system's themes folder; "" is the default. NO_COLOR, when not empty, makes
+    // every theme mono.
     static Theme named(const std::string& name, ColorWish colors = ColorWish::automatic);
 
     // Those that are built in, and those of the user's and the system's folders.
@@ -64,6 +71,8 @@ class Theme {
     friend bool operator==(const Theme&, const Theme&) = default;
 
   private:
+    Theme recoloured(std::string_view name, const struct Palette& palette) const;
+
     std::string name_ = "terminal";
     std::array<Style, static_cast<size_t>(StyleName::count)> styles_ = {};
 };
