@@ -23,8 +23,10 @@ namespace {
 
 using core::DType;
 
-constexpr DType kTypes[] = {DType::q8_0,  DType::q4_0, DType::q4_k, DType::q5_k, DType::q6_k,
-                            DType::mxfp4, DType::i8c,  DType::bf16, DType::f16,  DType::f32};
+constexpr DType kTypes[] = {DType::q8_0,   DType::q4_0,   DType::q4_1,  DType::q5_0, DType::q5_1,
+                            DType::q2_k,   DType::q3_k,   DType::q4_k,  DType::q5_k, DType::q6_k,
+                            DType::iq4_nl, DType::iq4_xs, DType::mxfp4, DType::i8c,  DType::bf16,
+                            DType::f16,    DType::f32};
 
 core::Pool& pool() {
     static core::Pool shared;
