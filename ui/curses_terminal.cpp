@@ -38,6 +38,9 @@ constexpr std::string_view kPasteOff = "\x1b[?2004l";
 // Without mouse reports the wheel arrives as arrow keys; keys.h folds the bursts.
 constexpr std::string_view kWheelOn = "\x1b[?1007h";
 constexpr std::string_view kWheelOff = "\x1b[?1007l";
+// Whether somebody looks at the window: CSI I and CSI O.
+constexpr std::string_view kFocusOn = "\x1b[?1004h";
+constexpr std::string_view kFocusOff = "\x1b[?1004l";
 constexpr std::string_view kSynchronizeBegin = "\x1b[?2026h";
 constexpr std::string_view kSynchronizeEnd = "\x1b[?2026l";
 constexpr std::string_view kSynchronizeQuery = "\x1b[?2026$p";
@@ -235,6 +238,7 @@ CursesTerminal::CursesTerminal() : impl_(std::make_unique<Impl>()) {
     refresh();  // enters the alternate screen before we add modes to it
     write_all(kPasteOn);
     write_all(kWheelOn);
+    write_all(kFocusOn);
 }
 
 CursesTerminal::~CursesTerminal() {
@@ -244,6 +248,7 @@ CursesTerminal::~CursesTerminal() {
     endwin();
     write_all(kPasteOff);
     write_all(kWheelOff);
+    write_all(kFocusOff);
     delscreen(impl_->screen);
 }
 
@@ -283,6 +288,7 @@ void CursesTerminal::repaint() {
 void CursesTerminal::suspend() {
     write_all(kPasteOff);
     write_all(kWheelOff);
+    write_all(kFocusOff);
     curs_set(1);
     impl_->cursor_visible = true;
     endwin();
@@ -295,6 +301,7 @@ void CursesTerminal::resume() {
     refresh();
     write_all(kPasteOn);
     write_all(kWheelOn);
+    write_all(kFocusOn);
 }
 
 void CursesTerminal::synchronize_updates(bool on) {
@@ -305,6 +312,10 @@ void CursesTerminal::copy(std::string_view text) {
     // The most that xterm takes; what is longer it would drop whole.
     constexpr size_t kMostBytes = 74'994 / 4 * 3;
     write_all("\x1b]52;c;" + base64(text.substr(0, kMostBytes)) + "\x07");
+}
+
+void CursesTerminal::ring() {
+    write_all("\a");
 }
 
 const std::string& CursesTerminal::replaced_term() const {

@@ -27,6 +27,7 @@ class CursesTerminal : public Terminal {
     void resume() override;
     void synchronize_updates(bool on) override;
     void copy(std::string_view text) override;
+    void ring() override;
 
     // The TERM that has no terminfo entry; empty when it has one.
     const std::string& replaced_term() const;

@@ -21,6 +21,7 @@ class HeadlessTerminal : public Terminal {
     void resume() override;
     void synchronize_updates(bool on) override { synchronized_ = on; }
     void copy(std::string_view text) override { copied_ = text; }
+    void ring() override { ++rings_; }
 
     // The size that the next measure() or resume() finds.
     void set_next_size(Size size) { next_size_ = size; }
@@ -32,6 +33,7 @@ class HeadlessTerminal : public Terminal {
     int repaints() const { return repaints_; }
     bool suspended() const { return suspended_; }
     const std::string& copied() const { return copied_; }
+    int rings() const { return rings_; }
     bool synchronized_updates() const { return synchronized_; }
 
   private:
@@ -44,6 +46,7 @@ class HeadlessTerminal : public Terminal {
     bool suspended_ = false;
     bool synchronized_ = false;
     std::string copied_;
+    int rings_ = 0;
 };
 
 }  // namespace ui

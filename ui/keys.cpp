@@ -123,6 +123,7 @@ std::optional<Input> decode_csi(std::string_view body, char final) {
     }
     if (!body.empty() && (body.front() < '0' || body.front() > '9') && body.front() != ';')
         return std::nullopt;  // private sequences are replies or mouse reports, never keys
+    if (body.empty() && (final == 'I' || final == 'O')) return FocusReport{.focused = final == 'I'};
     const Parameters parameters = parse_parameters(body);
     std::optional<Key> key;
     if (final == 'u') {

@@ -73,7 +73,12 @@ struct ModeReport {
     int value = 0;
 };
 
-using Input = std::variant<Key, Paste, Wheel, ModeReport>;
+// The terminal's window is looked at, or not any more (mode 1004).
+struct FocusReport {
+    bool focused = true;
+};
+
+using Input = std::variant<Key, Paste, Wheel, ModeReport, FocusReport>;
 
 class KeyDecoder {
   public:

@@ -71,6 +71,23 @@ struct ReadlineHooks {
         return rl_kill_text(rl_point, end);
     }
 
+    // Tab completes as far as it is certain and shows what there is. With S-Tab, and from then on
+    // with Tab too, the line gets one completion after another.
+    static int tab(int count, int key) {
+        if (editor().stepping_) return step(count, key);
+        if (rl_last_func == tab) rl_last_func = rl_complete;  // the second one shows what there is
+        return rl_complete(count, key);
+    }
+    static int step_back(int count, int key) { return step(-count, key); }
+    static int step(int count, int key) {
+        // By the function before readline sees whether its list is still good.
+        rl_last_func = editor().stepping_ ? rl_menu_complete : nullptr;
+        const int result = rl_menu_complete(count, key);
+        editor().stepped_ = true;
+        if (matches().size() > 1) editor().candidates_ = matches();
+        return result;
+    }
+
     static char** complete(const char* word, int /*start*/, int end) {
         rl_attempted_completion_over = 1;  // never file names
         LineEditor& self = editor();
@@ -111,6 +128,8 @@ void bind_keys() {
     rl_bind_keyseq("\n", ReadlineHooks::newline);
     rl_bind_keyseq("\x1b\r", ReadlineHooks::newline);
     rl_bind_keyseq("\x1b\n", ReadlineHooks::newline);
+    replace_default("\t", rl_complete, ReadlineHooks::tab);
+    replace_default("\x1b[Z", nullptr, ReadlineHooks::step_back);
     replace_default("\x16", rl_quoted_insert, ReadlineHooks::literal_next);
     replace_default("\x11", rl_quoted_insert, ReadlineHooks::literal_next);
     replace_default("\x01", rl_beg_of_line, ReadlineHooks::to_begin);
@@ -161,6 +180,7 @@ LineEditor::~LineEditor() {
 
 void LineEditor::feed(std::string_view bytes) {
     candidates_.clear();
+    stepping_ = std::exchange(stepped_, false);
     if (std::exchange(literal_next_, false)) {
         rl_insert_text(std::string(bytes).c_str());
         return;

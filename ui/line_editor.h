@@ -66,6 +66,8 @@ class LineEditor {
     std::string pending_;  // bytes that readline has not read yet
     size_t read_ = 0;
     bool literal_next_ = false;
+    bool stepping_ = false;  // the key before went to another completion
+    bool stepped_ = false;   // this one did
     std::optional<std::string> line_;
     std::vector<std::string> candidates_;
     Completer completer_;

@@ -68,9 +68,11 @@ Frame draw_screen(Size size, const ScreenState& state, Transcript& transcript, c
     const int above = roomy ? 1 : 0;
     const int rule = roomy ? 1 : 0;
     const Composer composer = lay_out_composer(size, state.composer);
-    // The transcript keeps at least half of the screen.
-    const int composer_rows = std::clamp(composer.rows(), 1, std::max(size.rows / 2, 1));
     const int status_row = size.rows - 1;
+    // The transcript keeps at least half of the screen.
+    const int composer_rows = state.zoomed
+                                  ? status_row - above - rule
+                                  : std::clamp(composer.rows(), 1, std::max(size.rows / 2, 1));
     const int composer_row = status_row - composer_rows;
     if (roomy) {
         draw_title(surface, state, theme);
@@ -80,7 +82,7 @@ Frame draw_screen(Size size, const ScreenState& state, Transcript& transcript, c
         .row = above, .column = 0, .rows = composer_row - rule - above, .columns = size.columns};
     const int beside = panel_columns(size, state);
     const bool covered = state.panel != nullptr && beside == 0;
-    if (!covered)
+    if (!covered && middle.rows > 0)
         transcript.draw(surface,
                         {.row = middle.row,
                          .column = 0,
@@ -92,6 +94,7 @@ Frame draw_screen(Size size, const ScreenState& state, Transcript& transcript, c
         theme);
     if (state.panel != nullptr)
         frame.cursor = draw_panel(surface, middle, beside, *state.panel, theme);
+    draw_key_hints(surface, middle, state.hints, theme);
     // Only now is it known how much lies below the view.
     std::vector<StatusSegment> segments = state.status;
     if (std::string below = lines_below(transcript); !below.empty())

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ui/composer.h"
+#include "ui/key_hints.h"
 #include "ui/list_panel.h"
 #include "ui/status.h"
 #include "ui/surface.h"
@@ -21,7 +22,9 @@ struct ScreenState {
     std::string title;        // left
     std::string title_aside;  // right
     ComposerState composer;
+    bool zoomed = false;  // the composer has the transcript's rows too
     std::vector<StatusSegment> status;
+    std::vector<KeyHint> hints;  // over the end of the transcript; none: nothing is there
     // Beside the transcript, or in its place where there is no room; it has the keyboard.
     ListPanel* panel = nullptr;
     int panel_columns = 38;

@@ -35,6 +35,8 @@ class Terminal {
 
     // Asks the terminal to put a text into its clipboard (OSC 52); many do not, and none says so.
     virtual void copy(std::string_view text) = 0;
+
+    virtual void ring() = 0;
 };
 
 }  // namespace ui

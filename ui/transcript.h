@@ -69,6 +69,8 @@ class Transcript {
     void highlight(std::string_view text);
     // The view moves to where that byte of an item's sanitized text is, when it is not seen yet.
     void show(uint64_t key, size_t byte);
+    // The view begins with an item's first row, unless the rest of the transcript is shorter.
+    void show_from_top(uint64_t key) { shown_top_ = key; }
     // Shows only the first row of an item, or all of it again.
     void fold(uint64_t key);
     // Rows are chosen, from the first of an item on; extending moves the other end.
@@ -188,6 +190,7 @@ class Transcript {
     std::optional<uint64_t> selected_;
     bool show_selected_ = false;                             // when it is known where that is
     std::optional<std::pair<uint64_t, size_t>> shown_byte_;  // the same: key, byte
+    std::optional<uint64_t> shown_top_;                      // the same
     std::string needle_;                                     // highlighted; in small letters
     std::optional<Choice> choice_;
     bool show_choice_ = false;  // its end

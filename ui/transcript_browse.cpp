@@ -50,6 +50,13 @@ void Transcript::show_what_is_wanted() {
         if (index < blocks_.size())
             show_place({.block = index, .row = row_of(lay_out(index), {.byte = wanted->second})});
     }
+    if (const auto wanted = std::exchange(shown_top_, std::nullopt)) {
+        const size_t index = index_of(*wanted);
+        if (index < blocks_.size()) {
+            if (following_) leave_end();
+            move_to({.block = index});
+        }
+    }
     if (std::exchange(show_choice_, false) && choice_ && choice_->to.block < blocks_.size())
         show_place(choice_->to);
 }

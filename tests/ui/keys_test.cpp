@@ -22,6 +22,8 @@ std::string describe(const Input& input) {
         out << "wheel " << wheel->lines;
     } else if (const auto* report = std::get_if<ModeReport>(&input)) {
         out << "mode " << report->mode << " " << report->value;
+    } else if (const auto* focus = std::get_if<FocusReport>(&input)) {
+        out << (focus->focused ? "focus" : "no focus");
     }
     return out.str();
 }
@@ -43,6 +45,10 @@ Key only_key(std::string_view bytes) {
     EXPECT_EQ(inputs.size(), 1U) << testing::PrintToString(std::string(bytes));
     if (inputs.empty() || !std::holds_alternative<Key>(inputs[0])) return {};
     return std::get<Key>(inputs[0]);
+}
+
+TEST(Keys, TheTerminalTellsWhetherItHasTheFocus) {
+    EXPECT_EQ(describe(decode("\x1b[O\x1b[I")), (std::vector<std::string>{"no focus", "focus"}));
 }
 
 TEST(Keys, PlainControlAndMetaKeys) {

@@ -160,5 +160,27 @@ TEST_F(LineEditorTest, TabCompletesOneMatchAndTellsOfSeveral) {
     EXPECT_EQ(editor_.text(), "no completion");
 }
 
+TEST_F(LineEditorTest, ShiftTabGoesBackwardsThroughTheCompletionsAndTabOnFromThere) {
+    editor_.set_completer([](std::string_view line) -> std::vector<std::string> {
+        if (line == "/s") return {"/set", "/show", "/system"};
+        return {};
+    });
+    editor_.feed("/s");
+    editor_.feed("\t");
+    editor_.feed("\x1b[Z");
+    EXPECT_EQ(editor_.text(), "/system ");
+    EXPECT_EQ(editor_.candidates().size(), 3U);
+    editor_.feed("\x1b[Z");
+    EXPECT_EQ(editor_.text(), "/show ");
+    editor_.feed("\t");
+    EXPECT_EQ(editor_.text(), "/system ");
+    editor_.feed("x");
+    EXPECT_EQ(editor_.text(), "/system x");
+    EXPECT_TRUE(editor_.candidates().empty());
+    editor_.set_text("/s");
+    editor_.feed("\t");
+    EXPECT_EQ(editor_.text(), "/s") << "another key ends it";
+}
+
 }  // namespace
 }  // namespace ui

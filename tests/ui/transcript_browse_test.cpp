@@ -99,5 +99,20 @@ TEST_F(TranscriptBrowse, ChosenRowsStandOutAndAreTakenWithoutTheirBreaks) {
     EXPECT_FALSE(transcript.choosing()) << "another width has other rows";
 }
 
+TEST_F(TranscriptBrowse, ALongItemIsReadFromItsTop) {
+    transcript.add({.key = 20});
+    transcript.append_text(9, "first\n2\n3\n4\n5\n6\n7\nlast");
+    transcript.show_from_top(20);
+    EXPECT_EQ(draw()[0], "  first");
+    EXPECT_FALSE(transcript.following());
+    transcript.to_end();
+    EXPECT_EQ(draw()[5], "  last");
+    transcript.add({.key = 21});
+    transcript.append_text(10, "short");
+    transcript.show_from_top(21);
+    EXPECT_EQ(draw()[5], "  short") << "the window stays full";
+    EXPECT_TRUE(transcript.following());
+}
+
 }  // namespace
 }  // namespace ui
