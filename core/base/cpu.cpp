@@ -195,4 +195,12 @@ uint64_t available_memory() {
     return available;
 }
 
+uint64_t resident_memory() {
+    uint64_t all_pages = 0;
+    uint64_t pages = 0;
+    std::ifstream("/proc/self/statm") >> all_pages >> pages;
+    const long page_bytes = ::sysconf(_SC_PAGESIZE);
+    return page_bytes > 0 ? pages * static_cast<uint64_t>(page_bytes) : 0;
+}
+
 }  // namespace core

@@ -19,4 +19,7 @@ unsigned physical_cores();
 // Bytes that can be allocated without swapping: MemAvailable, limited by the cgroup.
 uint64_t available_memory();
 
+// Bytes of memory that this process has now; 0 = the system does not tell.
+uint64_t resident_memory();
+
 }  // namespace core

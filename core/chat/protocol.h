@@ -82,6 +82,7 @@ struct LoadModel {
     uint32_t context = 0;
     KvTypeChoice kv_type = KvTypeChoice::f16;
     std::string template_name = {};  // "" = detect
+    uint32_t threads = 0;            // of the engine from now on; 0 = as before
     CancelFlag cancel = make_cancel_flag();
 };
 
@@ -106,6 +107,7 @@ struct Generate {
     uint32_t choices = 1;
     Detail detail = Detail::chosen;
     bool persist = true;  // false: nothing of it is written to the disk cache (temporary chats)
+    bool write_later = false;  // what persists is written when a Kv save asks for it, not at once
     CancelFlag cancel = make_cancel_flag();
 };
 

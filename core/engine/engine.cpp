@@ -40,9 +40,9 @@ struct Engine::Impl {
     explicit Impl(const EngineOptions& engine_options)
         : options(engine_options),
           kernels(select_kernels(engine_options.isa)),
-          pool(engine_options.threads) {
+          pool(std::in_place, engine_options.threads) {
         if (!options.kv_directory.empty() && options.kv_disk_bytes > 0) {
-            disk.emplace(options.kv_directory, options.kv_disk_bytes);
+            disk.emplace(options.kv_directory, options.kv_disk_bytes, options.kv_min_tokens);
             clients.wake_on(disk->fd());
         }
         thread = std::thread([this] { run(); });
@@ -62,6 +62,7 @@ struct Engine::Impl {
     std::optional<std::chrono::milliseconds> patience() const;
     void follow_disk();
     void end_all();
+    void use_threads(unsigned count);
     Scheduler& loaded();
 
     void handle(chat::Channel& channel, chat::LoadModel& request);
@@ -81,7 +82,7 @@ struct Engine::Impl {
     Clients clients;
 
     // Engine thread only.
-    Pool pool;
+    std::optional<Pool> pool;        // always one
     std::optional<DiskThread> disk;  // none: the KV cache is in memory only
     std::optional<ServedModel> model;
     std::optional<Scheduler> scheduler;  // refers to the model and the disk thread
@@ -100,7 +101,7 @@ void Engine::Impl::run() {
         for (chat::Channel* channel : leaving)
             let_go(channel);
         follow_disk();
-        if (generating() && !awake) awake.emplace(pool);
+        if (generating() && !awake) awake.emplace(*pool);
         if (scheduler) attempt([this] { scheduler->step(); });
         if (!generating()) awake.reset();
     }
@@ -130,8 +131,8 @@ void Engine::Impl::follow_disk() {
 }
 
 void Engine::Impl::end_all() {
-    if (kv) kv->cancel();
     if (scheduler) scheduler->cancel();
+    if (kv) kv->cancel();
 }
 
 // What the scheduler throws is not the fault of one request: all of them end, the engine goes on.
@@ -147,8 +148,8 @@ void Engine::Impl::attempt(Work&& work) {
 }
 
 void Engine::Impl::let_go(chat::Channel* channel) {
+    if (scheduler) scheduler->cancel(channel);  // first: what it has read is saved with the rest
     if (kv) kv->cancel(channel);
-    if (scheduler) scheduler->cancel(channel);
     clients.released(channel);
 }
 
@@ -175,12 +176,26 @@ Scheduler& Engine::Impl::loaded() {
     return *scheduler;
 }
 
+// In its place, so that the model in use goes on with the new one. REQUIRES: nothing runs.
+void Engine::Impl::use_threads(unsigned count) {
+    if (count == 0 || count == pool->size()) return;
+    const unsigned before = pool->size();
+    awake.reset();
+    try {
+        pool.emplace(count);
+    } catch (const Error&) {
+        pool.emplace(before);
+        throw;
+    }
+}
+
 // The model in use stays until the new one is there, where both fit.
 void Engine::Impl::handle(chat::Channel& channel, chat::LoadModel& request) {
     using Clock = std::chrono::steady_clock;
     const auto start = Clock::now();
     auto told = start - kProgressInterval;
     end_all();
+    use_threads(request.threads);
     const auto let_go = [&] {
         kv.reset();
         scheduler.reset();
@@ -196,7 +211,7 @@ void Engine::Impl::handle(chat::Channel& channel, chat::LoadModel& request) {
     ServedModel next = load_served_model(
         request,
         {.kernels = &kernels,
-         .pool = &pool,
+         .pool = &*pool,
          .progress = progress,
          .reclaimable_bytes = model ? model->weight_bytes + model->pages->bytes_in_use() : 0,
          .make_room = let_go,

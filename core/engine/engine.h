@@ -17,6 +17,7 @@ struct EngineOptions {
     uint32_t prefill_chunk = 64;  // tokens per pass of prefill; cancel and progress happen between
     std::string kv_directory = {};  // pages of the KV cache on disk; "" = memory only
     uint64_t kv_disk_bytes = 0;     // budget of that directory
+    uint32_t kv_min_tokens = 0;     // what is shorter is not worth a file there
 };
 
 class Engine {

@@ -350,7 +350,9 @@ std::span<const TokenId> Session::kept_of(const Answer& answer) const {
 
 // Of what failed the client was told no ids by which it could have it forgotten.
 void Session::leave() {
-    const Keep where = goes_to_disk() ? Keep::on_disk : Keep::in_memory;
+    const Keep where = !goes_to_disk()        ? Keep::in_memory
+                       : request_.write_later ? Keep::to_be_saved
+                                              : Keep::on_disk;
     store_->keep(request_.scope, trunk_, where);
     for (Answer& answer : answers_) {
         answer.sequence.truncate(static_cast<uint32_t>(kept_of(answer).size()));

@@ -185,8 +185,10 @@ bool DiskThread::Worker::advance(WriteJob& job) {
     return true;
 }
 
-DiskThread::DiskThread(std::string directory, uint64_t budget)
-    : budget_(budget), thread_([this, folder = std::move(directory)]() mutable {
+DiskThread::DiskThread(std::string directory, uint64_t budget, uint32_t shortest_line)
+    : budget_(budget),
+      shortest_line_(shortest_line),
+      thread_([this, folder = std::move(directory)]() mutable {
           Worker(*this, std::move(folder)).run();
       }) {}
 

@@ -106,8 +106,9 @@ DiskTaskId task_of(const DiskOutcome& outcome);
 
 class DiskThread {
   public:
-    // Throws Error(internal) when no descriptor or thread can be had.
-    DiskThread(std::string directory, uint64_t budget);
+    // Lines of less than `shortest_line` tokens are read again sooner than they are looked up; who
+    // submits them asks. Throws Error(internal) when no descriptor or thread can be had.
+    DiskThread(std::string directory, uint64_t budget, uint32_t shortest_line = 0);
     // Finishes what is to be written and removed, for at most kPatience, then stops.
     ~DiskThread();
     DiskThread(const DiskThread&) = delete;
@@ -123,12 +124,14 @@ class DiskThread {
     void acknowledge() { outcomes_.acknowledge(); }
     int fd() const { return outcomes_.fd(); }
     uint64_t budget() const { return budget_; }
+    uint32_t shortest_line() const { return shortest_line_; }
 
   private:
     class Worker;
 
     // Constant after construction.
     uint64_t budget_;
+    uint32_t shortest_line_;
 
     DiskTaskId last_id_ = 0;  // engine thread only
 

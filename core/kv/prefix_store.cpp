@@ -61,7 +61,7 @@ std::shared_ptr<Restore> PrefixStore::restore(std::string_view scope,
 }
 
 void PrefixStore::keep(std::string_view scope, const Sequence& sequence, Keep where) {
-    const bool persist = where == Keep::on_disk;
+    const bool persist = where != Keep::in_memory;
     std::vector<PageAddress> superseded;
     const auto remember = [&](const PageTree::Node& tail) {
         superseded.push_back(address_of(tail));
@@ -77,7 +77,8 @@ void PrefixStore::keep(std::string_view scope, const Sequence& sequence, Keep wh
     }
     if (node->parent == nullptr) return;
     tree_.touch(node);
-    if (persist) write(node, std::move(superseded), nullptr);
+    if (where == Keep::on_disk && is_worth_a_file(sequence.length()))
+        write(node, std::move(superseded), nullptr);
 }
 
 bool PrefixStore::evict() {
@@ -266,7 +267,10 @@ std::shared_ptr<DiskChore> PrefixStore::save(std::string_view scope,
         const bool whole = match.partial != nullptr && match.partial->ids.size() == match.rows;
         save_to(whole ? match.partial : match.last);
     }
-    if (lines.empty()) tree_.for_each_leaf(scope, [&](PageTree::Node& leaf) { save_to(&leaf); });
+    if (lines.empty())
+        tree_.for_each_leaf(scope, [&](PageTree::Node& leaf) {
+            if (is_worth_a_file(line_of(leaf).size())) save_to(&leaf);
+        });
     return chore;
 }
 

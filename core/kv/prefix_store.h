@@ -6,7 +6,7 @@
 // the engine does other things: restore() begins it, poll() moves it on.
 //
 // A page is trusted only where its token ids agree one by one. Engine thread only; nothing here
-// waits. Only what is kept with Keep::on_disk is ever written.
+// waits. What is kept with Keep::in_memory is never written.
 #pragma once
 
 #include <chrono>
@@ -64,7 +64,8 @@ struct DiskMeasure {
     DiskUsage usage;
 };
 
-enum class Keep : uint8_t { in_memory, on_disk };
+// `to_be_saved`: on disk once save() is called.
+enum class Keep : uint8_t { in_memory, to_be_saved, on_disk };
 
 class PrefixStore {
   public:
@@ -82,7 +83,8 @@ class PrefixStore {
     // is done, longest_prefix() finds it in memory. What is damaged ends it early.
     std::shared_ptr<Restore> restore(std::string_view scope, std::span<const TokenId> tokens);
 
-    // Keeps a sequence for later; full pages that are kept already are not kept twice.
+    // Keeps a sequence for later; full pages that are kept already are not kept twice. Too short a
+    // one for the disk waits there for save().
     void keep(std::string_view scope, const Sequence& sequence, Keep where);
 
     // Gives up the page that was not used for the longest time; false when all are in use. Called
@@ -100,7 +102,7 @@ class PrefixStore {
     std::shared_ptr<DiskLook> look(std::string_view scope, std::span<const TokenId> tokens);
     std::shared_ptr<DiskMeasure> measure();
     // Writes what is in memory of these lines, but nothing that was kept in memory only; no lines:
-    // all of the scope.
+    // all of the scope that are long enough for the disk.
     std::shared_ptr<DiskChore> save(std::string_view scope,
                                     std::span<const std::vector<TokenId>> lines);
     // Forgets, in memory and on disk, what nothing else hangs below; no lines: all of the scope.
@@ -136,6 +138,9 @@ class PrefixStore {
     void finish(DiskTaskId id);
     void write(PageTree::Node* last, std::vector<PageAddress> superseded,
                std::shared_ptr<DiskChore> chore);
+    bool is_worth_a_file(size_t tokens) const {
+        return disk_ != nullptr && tokens >= disk_->shortest_line();
+    }
     uint64_t file_bytes() const { return kPageHeaderBytes + pool_->layout().page_bytes(); }
     template <class T>
     std::shared_ptr<T> task(DiskTaskId id);

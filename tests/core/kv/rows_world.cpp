@@ -113,7 +113,8 @@ void RowsWorld::start() {
     const PageLayout layout = test_layout(options_.type);
     if (!options_.directory.empty())
         disk_.emplace(options_.directory,
-                      options_.disk_pages * (kPageHeaderBytes + layout.page_bytes()));
+                      options_.disk_pages * (kPageHeaderBytes + layout.page_bytes()),
+                      options_.shortest_line);
     pool_.emplace(layout, options_.pages * layout.page_bytes());
     store_.emplace(
         *pool_, CacheIdentity{.model = {.high = 0, .low = options_.model}, .type = options_.type},

@@ -44,6 +44,7 @@ class RowsWorld {
         std::string directory = {};  // "": no disk
         uint64_t disk_pages = 1000;  // budget
         uint64_t model = 1;
+        uint32_t shortest_line = 0;
     };
     explicit RowsWorld(Options options);
 
