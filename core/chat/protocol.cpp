@@ -55,6 +55,13 @@ size_t heap_bytes(const Counted& counted) {
     return heap_bytes(counted.tokens);
 }
 
+size_t heap_bytes(const Spelled& spelled) {
+    size_t bytes = heap_bytes(spelled.pieces);
+    for (const Piece& piece : spelled.pieces)
+        bytes += heap_bytes(piece.text);
+    return bytes;
+}
+
 size_t heap_bytes(const KvListed& listed) {
     return heap_bytes(listed.entries);
 }

@@ -1,8 +1,8 @@
 // What the engine and its clients say to each other. Plain values; no behaviour.
 //
-// Every request ends in exactly one terminal event: ModelReady, Done, Counted, Previewed, KvListed,
-// Captured, Finished or Failed. Requests carry an id chosen by the client, unique in its channel.
-// Cancel is not a message but a shared flag, so that it takes at most one pool task.
+// Every request ends in exactly one terminal event: ModelReady, Done, Counted, Spelled, Previewed,
+// KvListed, Captured, Finished or Failed. Requests carry an id chosen by the client, unique in its
+// channel. Cancel is not a message but a shared flag, so that it takes at most one pool task.
 #pragma once
 
 #include <atomic>
@@ -123,6 +123,12 @@ struct Count {
     std::variant<std::vector<Message>, std::string> what = {};
 };
 
+// How the vocabulary cuts a text, or what ids stand for. Answered by Spelled.
+struct Spell {
+    RequestId id = 0;
+    std::variant<std::string, std::vector<TokenId>> what = {};
+};
+
 struct Preview {
     RequestId id = 0;
     RequestId target = 0;
@@ -162,8 +168,8 @@ struct Capture {
     uint32_t end = 0;
 };
 
-using Request = std::variant<LoadModel, UnloadModel, Generate, UpdateSampling, Count, Preview,
-                             Prefill, Kv, Capture>;
+using Request = std::variant<LoadModel, UnloadModel, Generate, UpdateSampling, Count, Spell,
+                             Preview, Prefill, Kv, Capture>;
 
 // --- events -----------------------------------------------------------------------------------
 
@@ -248,6 +254,16 @@ struct Counted {
     uint32_t total = 0;                 // of the whole rendered prompt
 };
 
+struct Piece {
+    TokenId id = -1;
+    std::string text = {};  // as the vocabulary spells what has no bytes; empty: there is none
+};
+
+struct Spelled {
+    RequestId id = 0;
+    std::vector<Piece> pieces = {};
+};
+
 struct Previewed {
     RequestId id = 0;
     std::vector<Alternative> alternatives = {};
@@ -313,8 +329,8 @@ struct Failed {
     int exit_code = 1;          // core::ErrorKind
 };
 
-using Event = std::variant<ModelReady, Done, Progress, Delta, Stats, Counted, Previewed, KvListed,
-                           Captured, Finished, Failed>;
+using Event = std::variant<ModelReady, Done, Progress, Delta, Stats, Counted, Spelled, Previewed,
+                           KvListed, Captured, Finished, Failed>;
 
 // True when no more events of that request follow.
 bool is_terminal(const Event& event);

@@ -82,6 +82,9 @@ struct RequestText {
     std::string operator()(const Count& count) const {
         return "count " + std::visit(PromptText{}, count.what);
     }
+    std::string operator()(const Spell& spell) const {
+        return "spell " + std::visit(PromptText{}, spell.what);
+    }
     std::string operator()(const Preview& preview) const {
         return "preview of request " + std::to_string(preview.target);
     }

@@ -70,6 +70,7 @@ struct Engine::Impl {
     void handle(chat::Channel& channel, chat::Generate& request);
     void handle(chat::Channel& channel, chat::UpdateSampling& request);
     void handle(chat::Channel& channel, chat::Count& request);
+    void handle(chat::Channel& channel, chat::Spell& request);
     void handle(chat::Channel& channel, chat::Preview& request);
     void handle(chat::Channel& channel, chat::Prefill& request);
     void handle(chat::Channel& channel, chat::Kv& request);
@@ -260,6 +261,21 @@ void Engine::Impl::handle(chat::Channel& channel, chat::Count& request) {
             static_cast<uint32_t>(model->format.prompt(*model->tokenizer, messages).ids.size());
     }
     channel.emit(std::move(counted));
+}
+
+void Engine::Impl::handle(chat::Channel& channel, chat::Spell& request) {
+    loaded();
+    const Tokenizer& tokenizer = *model->tokenizer;
+    const auto* text = std::get_if<std::string>(&request.what);
+    const std::vector<TokenId> ids = text != nullptr ? tokenizer.encode(*text, false)
+                                                     : std::get<std::vector<TokenId>>(request.what);
+    chat::Spelled spelled{.id = request.id};
+    for (const TokenId id : ids) {
+        chat::Piece& piece = spelled.pieces.emplace_back(chat::Piece{.id = id});
+        if (id < 0 || static_cast<uint32_t>(id) >= tokenizer.size()) continue;
+        piece.text = tokenizer.bytes(id).empty() ? tokenizer.piece(id) : tokenizer.bytes(id);
+    }
+    channel.emit(std::move(spelled));
 }
 
 void Engine::Impl::handle(chat::Channel& channel, chat::Preview& request) {

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <chrono>
 #include <deque>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <variant>
@@ -26,6 +28,9 @@ constexpr Milliseconds kFlagInterval{2};
 // With fake time a reply runs as fast as its client drains, not megabytes ahead of it: what a test
 // sees then depends on the client and not on the speed of this thread.
 constexpr size_t kMaxAhead = size_t{64} << 10U;
+
+// How often a load that waits for a file looks for it.
+constexpr Milliseconds kFileInterval{5};
 
 // Progress events of a restore, the first of them at its beginning.
 constexpr uint32_t kRestoreSteps = 5;
@@ -93,6 +98,7 @@ struct MockEngine::Impl {
     std::optional<Milliseconds> time_to_sleep() const;
     void accept(Arrival arrival);
     void end_at_once(chat::Channel& channel, const chat::Request& request);
+    chat::Spelled spell(const chat::Spell& request);
     void answer_kv(chat::Channel& channel, const chat::Kv& request);
     void advance();
     void step(Job& job);
@@ -120,6 +126,7 @@ struct MockEngine::Impl {
     std::deque<Job> jobs;  // in order of arrival
     std::map<const MockReply*, uint32_t> uses;
     std::map<std::pair<chat::Channel*, chat::RequestId>, chat::Token> last_tokens;
+    std::vector<std::string> vocabulary;  // words that were spelled, by id
     bool loaded = false;
 
     std::thread thread;  // last: it uses everything above
@@ -252,6 +259,8 @@ void MockEngine::Impl::end_at_once(chat::Channel& channel, const chat::Request& 
         for (const uint32_t tokens : counted.tokens)
             counted.total += tokens;
         channel.emit(std::move(counted));
+    } else if (const auto* spell = std::get_if<chat::Spell>(&request)) {
+        channel.emit(this->spell(*spell));
     } else if (const auto* wish = std::get_if<chat::Preview>(&request)) {
         const auto token = last_tokens.find({&channel, wish->target});
         if (token == last_tokens.end())
@@ -266,6 +275,26 @@ void MockEngine::Impl::end_at_once(chat::Channel& channel, const chat::Request& 
     } else {
         channel.emit(chat::Failed{.id = id, .sentence = "The mock engine cannot do that."});
     }
+}
+
+// A word gets the next id when it is asked for first.
+chat::Spelled MockEngine::Impl::spell(const chat::Spell& request) {
+    chat::Spelled spelled{.id = request.id};
+    if (const auto* text = std::get_if<std::string>(&request.what)) {
+        for (const std::string& word : mock_words(*text)) {
+            const auto known = std::ranges::find(vocabulary, word);
+            spelled.pieces.push_back(
+                {.id = static_cast<TokenId>(known - vocabulary.begin()), .text = word});
+            if (known == vocabulary.end()) vocabulary.push_back(word);
+        }
+        return spelled;
+    }
+    for (const TokenId id : std::get<std::vector<TokenId>>(request.what)) {
+        const bool known = id >= 0 && static_cast<size_t>(id) < vocabulary.size();
+        spelled.pieces.push_back(
+            {.id = id, .text = known ? vocabulary[static_cast<size_t>(id)] : ""});
+    }
+    return spelled;
 }
 
 void MockEngine::Impl::answer_kv(chat::Channel& channel, const chat::Kv& request) {
@@ -318,6 +347,12 @@ void MockEngine::Impl::step_restore(Job& job, uint32_t tokens, Milliseconds dela
 void MockEngine::Impl::step_load(Job& job) {
     const MockModel& model = script.model;
     const uint64_t total = model.ready.weight_bytes;
+    std::error_code ignored;
+    if (job.load_step > 0 && !model.load_waits_for.empty() &&
+        !std::filesystem::exists(model.load_waits_for, ignored)) {
+        job.due = clock.now() + kFileInterval;
+        return;
+    }
     ++job.load_step;
     emit(job, chat::Progress{.id = chat::request_of(job.request),
                              .phase = chat::Phase::loading,

@@ -238,7 +238,7 @@ MockModel read_model(const std::string& path, const toml::table& table) {
     const Section section(
         path, table,
         {"name", "family", "format", "context", "vocab", "weight_bytes", "kv_bytes", "load_ms",
-         "load_steps", "hold_load", "stats_ms", "error", "sampling"});
+         "load_steps", "hold_load", "load_waits_for", "stats_ms", "error", "sampling"});
     MockModel model;
     model.ready = {.id = 0,
                    .name = section.text("name").value_or("mock"),
@@ -256,6 +256,7 @@ MockModel read_model(const std::string& path, const toml::table& table) {
     model.load_delay = section.delay("load_ms", Milliseconds(0));
     model.load_steps = std::max(1U, section.count<uint32_t>("load_steps", 4));
     model.hold_load = section.flag("hold_load");
+    model.load_waits_for = section.text("load_waits_for").value_or("");
     model.error = read_error(section);
     model.stats_every = section.delay("stats_ms", Milliseconds(250));
     return model;

@@ -50,6 +50,8 @@ struct MockModel {
     Milliseconds load_delay{0};
     uint32_t load_steps = 4;
     bool hold_load = false;  // loads until cancelled
+    std::string
+        load_waits_for;  // loads until there is a file of this name; empty: it does not wait
     std::optional<MockError> error;
     Milliseconds stats_every{250};
 };

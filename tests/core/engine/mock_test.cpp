@@ -156,6 +156,20 @@ TEST_F(MockTest, CancelEndsALoadThatHangs) {
     EXPECT_TRUE(std::holds_alternative<chat::Failed>(next_event()));
 }
 
+TEST_F(MockTest, ALoadWaitsForItsFile) {
+    const std::string file = path_ + ".go";
+    write("[model]\nload_steps = 2\nload_waits_for = \"" + file + "\"\n");
+    mock_ = std::make_unique<MockEngine>(path_, true);
+    mock_->attach(channel_);
+    channel_.submit(chat::LoadModel{.id = channel_.next_id()});
+    EXPECT_TRUE(std::holds_alternative<chat::Progress>(next_event()));
+    EXPECT_FALSE(channel_.poll_event());
+    std::ofstream(file).put('\n');
+    EXPECT_TRUE(std::holds_alternative<chat::Progress>(next_event()));
+    EXPECT_TRUE(std::holds_alternative<chat::ModelReady>(next_event()));
+    std::filesystem::remove(file);
+}
+
 TEST_F(MockTest, NewParametersAreInForceFromTheNextToken) {
     play(
         "[[reply]]\ntokens = [\"{temperature}\", {text = \" {temperature}\", hold = "
