@@ -103,11 +103,13 @@ bool KvRequests::advance_prefetch(Running& running) {
     const std::string& scope = running.request.scope;
     while (true) {
         if (running.restore) {
+            running.damaged = running.damaged || running.restore->damaged;
             running.channel->emit(
                 chat::Progress{.id = running.request.id,
                                .phase = chat::Phase::restoring,
                                .done = running.restored + running.restore->restored,
-                               .total = running.restored + running.restore->found});
+                               .total = running.restored + running.restore->found,
+                               .reason = running.damaged ? std::string(kDamaged) : ""});
             if (!running.restore->done) return false;
             running.restored += running.restore->restored;
             running.restore.reset();

@@ -56,6 +56,7 @@ class KvRequests {
         std::shared_ptr<Restore> restore = {};
         size_t next_line = 0;
         uint64_t restored = 0;  // tokens, of the lines before
+        bool damaged = false;   // something of them was
     };
 
     std::vector<TokenId> render(const std::vector<chat::Message>& messages) const;

@@ -116,6 +116,7 @@ void Session::follow_restore() {
                             .total = restore_->found});
     }
     if (!restore_->done) return;
+    damaged_ = restore_->damaged;
     take_prefix();
     if (restore_->restored > 0 && usage_.reused > restore_->begin) {
         usage_.restored = usage_.reused - restore_->begin;
@@ -375,7 +376,8 @@ void Session::emit_prefill_progress() {
     emit(chat::Progress{.id = id(),
                         .phase = chat::Phase::prefill,
                         .done = trunk_.length(),
-                        .total = usage_.prompt});
+                        .total = usage_.prompt,
+                        .reason = damaged_ ? std::string(kDamaged) : ""});
 }
 
 void Session::emit(chat::Event event) {

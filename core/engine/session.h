@@ -129,7 +129,8 @@ class Session {
 
     std::shared_ptr<Restore> restore_;  // until it is done
     uint32_t told_restored_ = 0;
-    Sequence trunk_;  // the prompt, until the answers fork it
+    bool damaged_ = false;  // what was to be restored was, in part
+    Sequence trunk_;        // the prompt, until the answers fork it
     std::vector<Answer> answers_;
     size_t unfinished_ = 0;
     chat::Usage usage_;

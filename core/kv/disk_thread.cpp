@@ -133,11 +133,13 @@ void DiskThread::Worker::read(ReadJob& job) {
         faults[index] = store_.read(page.page, job.layout, bytes_of(page.memory, job.layout));
     };
     size_t done = 0;
+    bool damaged = false;
     const auto hand_over = [&](size_t index) {
         if (cancelled()) return false;
         PageToRead& page = job.pages[index];
         if (faults[index] != PageFault::none) {
             store_.reject(page.page.address, faults[index]);
+            damaged = faults[index] != PageFault::missing && faults[index] != PageFault::unreadable;
             return false;
         }
         emit(PageRead{job.id, std::move(page)});
@@ -145,7 +147,7 @@ void DiskThread::Worker::read(ReadJob& job) {
         return true;
     };
     run_in_order(job.pages.size(), kReaders, read, hand_over);
-    ReadEnded ended{.id = job.id, .unused = {}};
+    ReadEnded ended{.id = job.id, .unused = {}, .damaged = damaged};
     for (; done < job.pages.size(); ++done)
         ended.unused.push_back(std::move(job.pages[done].memory));
     emit(std::move(ended));

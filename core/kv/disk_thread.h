@@ -87,6 +87,7 @@ struct PageRead {
 struct ReadEnded {
     DiskTaskId id = 0;
     std::vector<PageRef> unused;  // memory of the pages that were not read
+    bool damaged = false;         // because the file of the first of them was no good, and is gone
 };
 struct PageReleased {
     DiskTaskId id = 0;

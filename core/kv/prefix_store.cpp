@@ -192,6 +192,7 @@ void PrefixStore::take(PageRead& read) {
 void PrefixStore::take(ReadEnded& ended) {
     const auto restore = task<Restore>(ended.id);
     finish(ended.id);
+    if (restore != nullptr) restore->damaged = ended.damaged;
     if (restore == nullptr || restore->bytes == 0 || restore->seconds <= 0) return;
     const double rate = static_cast<double>(restore->bytes) / restore->seconds;
     const bool first = bytes_per_second_ == 0;

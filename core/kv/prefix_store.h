@@ -25,6 +25,9 @@
 
 namespace core {
 
+// Why pages that were there are not used, to be told.
+inline constexpr std::string_view kDamaged = "saved state failed its check";
+
 // The pages of a line on their way from disk to memory. Destruction abandons what is left.
 struct Restore {
     bool done = false;
@@ -33,6 +36,7 @@ struct Restore {
     uint32_t restored = 0;  // of these, in memory by now
     uint64_t bytes = 0;     // read
     double seconds = 0;     // from the beginning to done
+    bool damaged = false;   // a file was no good, and was removed
 
     Restore() = default;
     ~Restore() { cancel->store(true); }
