@@ -88,12 +88,12 @@ std::vector<LineStates::UnderWay>::iterator LineStates::find(Which&& which) {
 bool LineStates::on(const core::LineRead& read) {
     const auto line = find([&](const UnderWay& each) { return each.reading == read.id; });
     if (read.id == 0 || line == under_way_.end()) return false;
-    if (!read.messages.empty() &&
-        byte_count(read.messages) <= size_t{context_} * kMostBytesOfToken) {
-        ask(*line, read.messages);
+    const std::vector<chat::Message>& messages = read.lines.front();
+    if (!messages.empty() && byte_count(messages) <= size_t{context_} * kMostBytesOfToken) {
+        ask(*line, messages);
         return true;
     }
-    settle(std::move(*line), read.messages.empty() ? "" : "○ longer than the context window");
+    settle(std::move(*line), messages.empty() ? "" : "○ longer than the context window");
     under_way_.erase(line);
     return true;
 }

@@ -49,6 +49,7 @@ Json header_json(const StoredConversation& stored) {
             {"name", head.model.name}, {"family", head.model.family}, {"bytes", head.model.bytes}};
     if (head.pinned) json["pinned"] = true;
     if (head.archived) json["archived"] = true;
+    if (!head.bookmarks.empty()) json["bookmarks"] = head.bookmarks;
     if (!head.origin.conversation.empty())
         json["forked_from"] = {{"conversation", head.origin.conversation},
                                {"turn", head.origin.turn}};
@@ -234,6 +235,7 @@ std::string conversation_text(const StoredConversation& stored, FileFormat forma
                               bool whole_tree) {
     if (!whole_tree && (format == FileFormat::jsonl || format == FileFormat::json)) {
         StoredConversation line{.head = stored.head, .conversation = {}};
+        line.head.bookmarks.clear();  // its turns get other numbers
         line.conversation = stored.conversation.fork(stored.conversation.tip());
         return conversation_text(line, format, true);
     }

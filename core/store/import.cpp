@@ -88,6 +88,9 @@ ConversationHead read_header(const json& object, const std::string& place) {
                       .path = {},
                       .family = member<std::string>(model, "family"),
                       .bytes = member<uint64_t>(model, "bytes")};
+    if (const json marks = member<json>(object, "bookmarks"); marks.is_object())
+        for (const auto& [letter, turn] : marks.items())
+            if (const auto id = whole<chat::TurnId>(turn); id > 0) head.bookmarks[letter] = id;
     if (const json origin = member<json>(object, "forked_from"); origin.is_object())
         head.origin = {.conversation = member<std::string>(origin, "conversation"),
                        .turn = member<chat::TurnId>(origin, "turn")};

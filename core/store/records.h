@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -71,6 +72,8 @@ struct ConversationHead {
     uint32_t branches = 0;   // ends of lines
     uint64_t tokens = 0;     // of answers
     ForkOrigin origin = {};  // counts when the conversation is made
+    // When it is loaded or imported: turns by the letters that the user gave them.
+    std::map<std::string, chat::TurnId> bookmarks = {};
     // When listed with lines; null: not known.
     std::shared_ptr<const ListedLine> line = {};
 };
@@ -87,7 +90,7 @@ struct StoredConversation {
 struct SaveTurns {
     StoreRequestId id = 0;
     ConversationRef conversation = 0;
-    ConversationHead head = {};  // id, created, updated, turns do not count
+    ConversationHead head = {};  // id, created, updated, turns, bookmarks do not count
     std::vector<chat::Turn> turns = {};
     bool durable = false;  // on the disk, whatever happens to the machine, before it is answered
 };
@@ -100,6 +103,14 @@ struct FlagTurn {
     chat::TurnFlags flags = {};
 };
 
+// A letter for a turn that is saved, in place of what had it. Answered by Changed.
+struct SetBookmark {
+    StoreRequestId id = 0;
+    ConversationRef conversation = 0;
+    std::string key = {};
+    chat::TurnId turn = 0;
+};
+
 // What the KV cache may have on disk of a line that ends with this answer, which is saved. Lines
 // that are the beginning of it are contained in it. Answered by Changed.
 struct KeepLine {
@@ -109,11 +120,13 @@ struct KeepLine {
     CachedLine line = {};
 };
 
-// What Generate would carry of the line that a saved conversation shows. Answered by LineRead.
+// What Generate would carry of the line that a saved conversation shows, or of all its lines.
+// Answered by LineRead.
 struct ReadLine {
     StoreRequestId id = 0;
     std::string conversation = {};  // its whole id
     std::string model = {};         // whose ids of answers go with them
+    bool all = false;
 };
 
 // What the user decided about a conversation; what is not given stays. Answered by Changed.
@@ -201,9 +214,9 @@ struct CheckStore {
 struct CloseStore {};
 
 using StoreRequest =
-    std::variant<CloseStore, SaveTurns, FlagTurn, KeepLine, ReadLine, ChangeConversation,
-                 LoadConversation, ListConversations, SearchTurns, RemoveConversation,
-                 ExportConversation, ImportFile, CheckStore>;
+    std::variant<CloseStore, SaveTurns, FlagTurn, SetBookmark, KeepLine, ReadLine,
+                 ChangeConversation, LoadConversation, ListConversations, SearchTurns,
+                 RemoveConversation, ExportConversation, ImportFile, CheckStore>;
 
 // --- events -----------------------------------------------------------------------------------
 
@@ -235,7 +248,7 @@ struct Loaded {
 
 struct LineRead {
     StoreRequestId id = 0;
-    std::vector<chat::Message> messages = {};
+    std::vector<std::vector<chat::Message>> lines = {};  // one, unless all were asked for
 };
 
 struct Listed {

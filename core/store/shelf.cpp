@@ -123,6 +123,8 @@ int64_t Shelf::create_copy(const StoredConversation& stored) {
         .bind(int64_t{head.archived})
         .bind(row)
         .run();
+    for (const auto& [key, turn] : head.bookmarks)
+        if (turn <= turns.size()) set_bookmark(row, key, turn);
     return row;
 }
 
@@ -312,6 +314,16 @@ void Shelf::set_flags(int64_t conversation, chat::TurnId turn, chat::TurnFlags f
         .run();
     if (database_.changes() == 0)
         throw DatabaseError(StoreTrouble::not_found, "", "the message is not saved");
+}
+
+void Shelf::set_bookmark(int64_t conversation, const std::string& key, chat::TurnId turn) {
+    const int64_t node = node_row(conversation, turn);
+    if (node == 0) throw DatabaseError(StoreTrouble::not_found, "", "the message is not saved");
+    database_.prepare("INSERT OR REPLACE INTO bookmark (conv_id, key, node_id) VALUES (?, ?, ?)")
+        .bind(conversation)
+        .bind(key)
+        .bind(node)
+        .run();
 }
 
 // --- removing ---------------------------------------------------------------------------------

@@ -26,6 +26,9 @@ class Shelf {
     void change(int64_t conversation, const ChangeConversation& wanted);
     void set_flags(int64_t conversation, chat::TurnId turn, chat::TurnFlags flags);
 
+    // Throws DatabaseError (not_found) for a turn that is not saved.
+    void set_bookmark(int64_t conversation, const std::string& key, chat::TurnId turn);
+
     // The row of the conversation whose id is, or alone begins with, `prefix`, or that alone has it
     // in its title; with none that of the one changed last. Deleted ones do not count. Throws
     // DatabaseError (not_found, ambiguous).
@@ -62,6 +65,7 @@ class Shelf {
     std::string free_short_id();
     std::vector<chat::Turn> load_turns(int64_t conversation);
     void load_marks(int64_t conversation, std::vector<chat::Turn>& turns);
+    void load_bookmarks(int64_t conversation, ConversationHead& head);
     void load_files(int64_t conversation, std::vector<chat::Turn>& turns);
 
     Database& database_;

@@ -94,6 +94,7 @@ StoredConversation Shelf::load(int64_t conversation) {
     std::vector<chat::Turn> turns = load_turns(conversation);
     load_marks(conversation, turns);
     load_files(conversation, turns);
+    load_bookmarks(conversation, stored.head);
     stored.head.turns = static_cast<uint32_t>(turns.size());
     stored.conversation = chat::Conversation(std::move(turns), stored.head.tip, stored.head.system);
     return stored;
@@ -141,6 +142,15 @@ void Shelf::load_files(int64_t conversation, std::vector<chat::Turn>& turns) {
         file->text = rows.text(1);
         turns[ordinal - 1].files.push_back(std::move(file));
     }
+}
+
+void Shelf::load_bookmarks(int64_t conversation, ConversationHead& head) {
+    Statement rows = database_.prepare(
+        "SELECT b.key, n.ordinal FROM bookmark b JOIN node n ON n.id = b.node_id "
+        "WHERE b.conv_id = ?");
+    rows.bind(conversation);
+    while (rows.step())
+        head.bookmarks.emplace(rows.text(0), static_cast<chat::TurnId>(rows.number(1)));
 }
 
 void Shelf::load_marks(int64_t conversation, std::vector<chat::Turn>& turns) {

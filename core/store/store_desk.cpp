@@ -142,6 +142,15 @@ StoreEvent StoreDesk::on(const FlagTurn& request) {
     return Changed{.id = request.id};
 }
 
+StoreEvent StoreDesk::on(const SetBookmark& request) {
+    Database& database = writable();
+    const int64_t row = row_of(request.conversation);
+    Transaction transaction(database);
+    Shelf(database).set_bookmark(row, request.key, request.turn);
+    transaction.commit();
+    return Changed{.id = request.id};
+}
+
 StoreEvent StoreDesk::on(const KeepLine& request) {
     Database& database = writable();
     const int64_t row = row_of(request.conversation);
@@ -154,8 +163,12 @@ StoreEvent StoreDesk::on(const KeepLine& request) {
 StoreEvent StoreDesk::on(const ReadLine& request) {
     Shelf shelf(database());
     const StoredConversation stored = shelf.load(shelf.exact(request.conversation));
-    return LineRead{.id = request.id,
-                    .messages = stored.conversation.messages(stored.head.tip, request.model)};
+    std::vector<chat::TurnId> ends = {stored.head.tip};
+    if (request.all) ends = stored.conversation.leaves();
+    LineRead read{.id = request.id};
+    for (const chat::TurnId end : ends)
+        read.lines.push_back(stored.conversation.messages(end, request.model));
+    return read;
 }
 
 StoreEvent StoreDesk::on(const ChangeConversation& request) {

@@ -24,6 +24,7 @@ class StoreDesk {
     StoreEvent on(const CloseStore& request);
     StoreEvent on(const SaveTurns& request);
     StoreEvent on(const FlagTurn& request);
+    StoreEvent on(const SetBookmark& request);
     StoreEvent on(const KeepLine& request);
     StoreEvent on(const ReadLine& request);
     StoreEvent on(const ChangeConversation& request);

@@ -97,6 +97,8 @@ std::vector<std::string> rows(const std::filesystem::path& database) {
         "quote(cached_tok) || quote(restored_tok) || quote(recomputed_tok) || quote(gen_tok) || "
         "quote(restored_bytes) || quote(restore_ms) || quote(pp_ms) || quote(tg_ms) || "
         "quote(ttft_ms) AS row FROM usage JOIN node n ON n.id = node_id ORDER BY n.ordinal)",
+        "SELECT group_concat(row, char(10)) FROM (SELECT quote(key) || quote(n.ordinal) AS row "
+        "FROM bookmark JOIN node n ON n.id = node_id ORDER BY key)",
     };
     std::vector<std::string> found;
     for (const char* query : queries)
@@ -139,6 +141,7 @@ TEST_F(Files, OurOwnTreeGoesOutAndComesInWithTheSameRows) {
             const std::string id = client.save(1, rich_head(), rich_turns());
             client.ask<Changed>(
                 ChangeConversation{.conversation = id, .pinned = true, .archived = true});
+            client.ask<Changed>(SetBookmark{.conversation = 1, .key = "a", .turn = 5});
             client.ask<Exported>(ExportConversation{.stored = id, .path = path});
             StoreClient other({.folder = there.string()});
             const auto imported = other.ask<Imported>(ImportFile{.path = path});
@@ -156,6 +159,7 @@ TEST_F(Files, OurOwnTreeGoesOutAndComesInWithTheSameRows) {
             EXPECT_EQ(before[i], after[i]) << "query " << i << " of " << ending;
         EXPECT_THAT(before[1], HasSubstr("'edited'"));
         EXPECT_THAT(before[2], HasSubstr("'file'"));
+        EXPECT_EQ(before.back(), "'a'5");
     }
 }
 

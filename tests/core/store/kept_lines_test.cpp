@@ -117,15 +117,20 @@ TEST_F(StoredLines, TheShownLineIsReadAsAPromptWouldCarryIt) {
                                        {user_turn(1, 0, "a"), own, answer_turn(3, 1, "sibling"),
                                         user_turn(4, 2, "c"), answer_turn(5, 4, "d")});
     const auto messages =
-        client.ask<LineRead>(ReadLine{.conversation = id, .model = "grok"}).messages;
+        client.ask<LineRead>(ReadLine{.conversation = id, .model = "grok"}).lines.at(0);
     ASSERT_EQ(messages.size(), 5U);
     EXPECT_EQ(messages[0].text, "Be brief.");
     EXPECT_EQ(messages[2].text, "b");
     EXPECT_EQ(messages[2].tokens, (std::vector<TokenId>{4, 5}));
     EXPECT_EQ(messages[4].text, "d");
     EXPECT_TRUE(client.ask<LineRead>(ReadLine{.conversation = id, .model = "x"})
-                    .messages[2]
+                    .lines.at(0)[2]
                     .tokens.empty());
+    const auto all =
+        client.ask<LineRead>(ReadLine{.conversation = id, .model = "grok", .all = true}).lines;
+    ASSERT_EQ(all.size(), 2U) << "the sibling ends a line of its own";
+    EXPECT_EQ(all[0].back().text, "sibling");
+    EXPECT_EQ(all[1].back().text, "d");
     client.ask<StoreFailed>(ReadLine{.conversation = "none"});
 }
 

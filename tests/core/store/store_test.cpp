@@ -180,6 +180,21 @@ TEST(Store, ATreeWithEveryFieldComesBackTheSame) {
     EXPECT_EQ(integrity(folder), "ok");
 }
 
+TEST(Store, ALetterIsOfOneTurnAndComesBackWithTheConversation) {
+    const TemporaryFolder folder;
+    {
+        StoreClient client({.folder = folder.string()});
+        client.save(1, {.tip = 2}, {user_turn(1, 0, "a"), answer_turn(2, 1, "b")});
+        client.ask<Changed>(SetBookmark{.conversation = 1, .key = "x", .turn = 1});
+        client.ask<Changed>(SetBookmark{.conversation = 1, .key = "x", .turn = 2});
+        client.ask<Changed>(SetBookmark{.conversation = 1, .key = "y", .turn = 1});
+        client.ask<StoreFailed>(SetBookmark{.conversation = 1, .key = "z", .turn = 9});
+    }
+    StoreClient client({.folder = folder.string()});
+    const std::map<std::string, chat::TurnId> marks = {{"x", 2}, {"y", 1}};
+    EXPECT_EQ(client.load().head.bookmarks, marks);
+}
+
 TEST(Store, AnAnswerGrowsUntilItIsFinishedAndNeverChangesAfterwards) {
     const TemporaryFolder folder;
     StoreClient client({.folder = folder.string()});
