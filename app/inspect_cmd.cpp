@@ -19,6 +19,7 @@
 #include "core/model/hugging_face.h"
 #include "core/model/weights.h"
 #include "core/text/tokenizer.h"
+#include "core/text/vocabulary.h"
 
 namespace app {
 namespace {
@@ -337,13 +338,23 @@ void print(const core::WeightFile& file, const Findings& findings, bool tensors,
 
 namespace {
 
-// Models whose names are not known are described in their own.
+// The first of these that opens. When none does, why it is no model.
 std::unique_ptr<core::WeightFile> open_any(const std::string& path) {
-    auto file = core::open_weight_file(path);
+    constexpr std::unique_ptr<core::WeightFile> (*kOthers[])(const std::string&) = {
+        core::open_weight_file,  // a model whose names are not known is described in its own
+        core::open_vocabulary,
+    };
     try {
         return core::open_model(path);
     } catch (const core::Error&) {
-        return file;
+        for (const auto open : kOthers) {
+            try {
+                return open(path);
+            } catch (const core::Error&) {
+                continue;
+            }
+        }
+        throw;
     }
 }
 

@@ -39,6 +39,12 @@ constexpr std::string_view kStarcoder[] = {"\\p{N}", kGpt2[0]};
 constexpr std::string_view kStarcoderNames[] = {"refact",    "smollm", "command-r",
                                                 "codeshell", "exaone", "minerva-7b"};
 
+// From tekken.json. llama.cpp's own spelling of it differs beyond ASCII.
+constexpr std::string_view kTekken[] = {
+    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+|"
+    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*|"
+    "\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"};
+
 constexpr WordSplit kSplits[] = {
     {.name = "qwen2",
      .also = kQwen2Names,
@@ -55,6 +61,7 @@ constexpr WordSplit kSplits[] = {
     {.name = "dbrx", .also = kDbrxNames, .patterns = kLlama3, .spellings = kLlama3Spellings},
     {.name = "gpt-2", .also = kGpt2Names, .patterns = kGpt2},
     {.name = "starcoder", .also = kStarcoderNames, .patterns = kStarcoder},
+    {.name = "tekken", .also = {}, .patterns = kTekken, .ignore_merges = true, .add_bos = true},
 };
 
 struct ByteTable {

@@ -27,7 +27,8 @@ constexpr Words kLlama3Assistant{"<|start_header_id|>assistant<|end_header_id|>\
 constexpr std::array<std::string_view, 3> kLlama3Ends{"<|eot_id|>", "<|end_of_text|>",
                                                       "<|eom_id|>"};
 
-constexpr std::array<std::string_view, 4> kMistralPieces{"[INST]", "[/INST]", "</s>", "<s>"};
+constexpr std::array<std::string_view, 6> kMistralPieces{
+    "[INST]", "[/INST]", "</s>", "<s>", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"};
 
 }  // namespace
 
@@ -40,7 +41,7 @@ struct ChatFormat::Style {
     // Before what is said to the model, once until it answers.
     std::string_view turn = {};
     // Special pieces that are spelled otherwise than <|...|>.
-    std::array<std::string_view, 4> pieces = {};
+    std::array<std::string_view, 6> pieces = {};
     std::string_view default_system = {};
     bool always_system = false;     // a system message also where nobody wrote one
     bool trim = false;              // no blanks around what people say
@@ -139,13 +140,27 @@ const ChatFormat::Style ChatFormat::kStyles[] = {
      .trim_answers = true,
      .space = true,
      .stop_pieces = {"</s>"}},
+    {.name = "mistral-v7",
+     .system = {"[SYSTEM_PROMPT] ", "[/SYSTEM_PROMPT]"},
+     .user = {"[INST] ", "[/INST]"},
+     .assistant = {"", "</s>"},
+     .pieces = kMistralPieces,
+     .space = true,
+     .stop_pieces = {"</s>"}},
+    {.name = "mistral-v7-tekken",
+     .system = {"[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"},
+     .user = {"[INST]", "[/INST]"},
+     .assistant = {"", "</s>"},
+     .pieces = kMistralPieces,
+     .stop_pieces = {"</s>"}},
 };
 
 namespace {
 
-constexpr std::array<std::string_view, 11> kNames{"grok-1",    "grok-2",     "chatml",    "qwen2",
-                                                  "qwen2.5",   "qwen3",      "llama-2",   "llama-3",
-                                                  "llama-3.1", "mistral-v1", "mistral-v3"};
+constexpr std::array<std::string_view, 13> kNames{
+    "grok-1",     "grok-2",     "chatml",           "qwen2",     "qwen2.5",
+    "qwen3",      "llama-2",    "llama-3",          "llama-3.1", "mistral-v1",
+    "mistral-v3", "mistral-v7", "mistral-v7-tekken"};
 
 // As the templates' trim for ASCII.
 std::string_view trim(std::string_view text) {
@@ -273,6 +288,8 @@ ChatFormat ChatFormat::detect(const WeightFile& file, const Tokenizer& tokenizer
     }
     if (has("[INST]")) {
         if (has("<<SYS>>")) return named("llama-2");
+        if (has("[SYSTEM_PROMPT]"))
+            return named(has("[SYSTEM_PROMPT] ") ? "mistral-v7" : "mistral-v7-tekken");
         return named(has("[AVAILABLE_TOOLS]") && !has(" [INST]") ? "mistral-v3" : "mistral-v1");
     }
     if (has("<|start_header_id|>"))

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -57,6 +58,9 @@ Vocabulary read_tokenizer_json(std::span<const std::byte> bytes, const std::stri
 // Reads Grok-2's tokenizer.tok.json: bytes with the id as rank. Throws Error(model_unusable).
 Vocabulary read_tok_json(std::span<const std::byte> bytes, const std::string& object);
 
+// Reads Mistral's tekken.json: the same, after its special tokens. Throws Error(model_unusable).
+Vocabulary read_tekken_json(std::span<const std::byte> bytes, const std::string& object);
+
 // Reads the arrays of a GGUF whose tokenizer.ggml.model is "llama" or "gpt2". Throws
 // Error(model_unusable).
 Vocabulary read_gguf_vocabulary(const WeightFile& file);
@@ -70,9 +74,14 @@ Metadata gguf_vocabulary(const Vocabulary& vocabulary, const std::string& object
 // a kind that is not supported.
 std::optional<Vocabulary> find_vocabulary(const WeightFile& file);
 
-// Reads a SentencePiece model, a tokenizer.json or a tokenizer.tok.json, told apart by content.
+// Reads a SentencePiece model, a tokenizer.json, tokenizer.tok.json or tekken.json, told apart by
+// content.
 // Throws Error(model_unusable).
 Vocabulary read_vocabulary_file(const std::string& path);
+
+// A vocabulary by itself, a file or what a folder without weights has, as a model file without
+// tensors whose metadata are those that a GGUF would have. Throws Error(model_unusable).
+std::unique_ptr<WeightFile> open_vocabulary(const std::string& path);
 
 // The checks that all readers end with: sizes agree, pieces are distinct non-empty UTF-8, scores
 // are finite, byte pieces are all there or none, merges make pieces. Throws Error(model_unusable).

@@ -9,6 +9,7 @@
 #include "core/base/mapped_file.h"
 #include "core/base/utf8.h"
 #include "core/formats/json_metadata.h"
+#include "core/formats/mapped_weights.h"
 #include "core/text/byte_level.h"
 #include "core/text/vocabulary.h"
 
@@ -22,7 +23,8 @@ constexpr size_t kMaxFileBytes = size_t{64} << 20;
 
 // In this order: where a folder has several they are the same vocabulary, and reading
 // SentencePiece's own needs no guesses.
-constexpr std::array kFileNames{"tokenizer.model", "tokenizer.tok.json", "tokenizer.json"};
+constexpr std::array kFileNames{"tokenizer.model", "tokenizer.tok.json", "tokenizer.json",
+                                "tekken.json"};
 
 // The folder of a checkpoint and the one above: Grok-1's tokenizer lies beside `ckpt-0`.
 std::array<fs::path, 2> folders_of(const std::string& path) {
@@ -130,11 +132,35 @@ Vocabulary read_vocabulary_file(const std::string& path) {
                     "a vocabulary has at most 64 MiB");
     const auto read = !begins_with_brace(bytes)               ? read_sentencepiece_model
                       : contains(bytes, "\"regular_tokens\"") ? read_tok_json
+                      : contains(bytes, "\"token_bytes\"")    ? read_tekken_json
                                                               : read_tokenizer_json;
     Vocabulary vocabulary = read(bytes, path);
     if (file.damaged())
         throw Error(ErrorKind::model_unusable, path, "became shorter while it was read");
     return vocabulary;
+}
+
+std::unique_ptr<WeightFile> open_vocabulary(const std::string& path) {
+    class VocabularyFile final : public MappedWeights {
+      public:
+        VocabularyFile(const std::string& name, Metadata metadata)
+            : MappedWeights(name, std::move(metadata)) {
+            count_bytes(fs::file_size(name));
+        }
+        std::string_view format() const override { return "vocabulary"; }
+    };
+    std::string name = path;
+    if (fs::is_directory(path)) {
+        const auto there = std::ranges::find_if(
+            kFileNames, [&](const char* each) { return fs::exists(fs::path(path) / each); });
+        if (there == kFileNames.end()) {
+            throw Error(ErrorKind::model_not_found, path, "holds neither weights nor a vocabulary",
+                        "a folder needs safetensors files or tensor00000_000 and its companions");
+        }
+        name = (fs::path(path) / *there).string();
+    }
+    return std::make_unique<VocabularyFile>(name,
+                                            gguf_vocabulary(read_vocabulary_file(name), name));
 }
 
 std::optional<Vocabulary> find_vocabulary(const WeightFile& file) {

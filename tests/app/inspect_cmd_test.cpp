@@ -13,6 +13,7 @@
 
 #include "core/base/error.h"
 #include "core/formats/gguf_writer.h"
+#include "core/text/vocabulary.h"
 #include "tests/support/containers.h"
 #include "tests/support/loaded_model.h"
 #include "tests/support/temporary_folder.h"
@@ -133,6 +134,71 @@ TEST_F(InspectModel, AFolderTellsItsFamilyItsMemoryAndWhyItCannotChat) {
     EXPECT_THAT(text, HasSubstr("bits each"));
     std::ofstream(folder.path() + "/tokenizer.json") << "{}";
     EXPECT_THAT(text_of(folder.path()), HasSubstr("does not make sense as a vocabulary"));
+}
+
+TEST_F(InspectModel, ACheckpointOfGrok1IsDescribedByItsPickles) {
+    write_grok1_checkpoint(support::tiny_checkpoint(), folder.path());
+    const std::string text = text_of(folder.path());
+    EXPECT_THAT(text, HasSubstr("format         Grok-1 checkpoint"));
+    EXPECT_THAT(text, HasSubstr("name           Grok-1"));
+    EXPECT_THAT(text, HasSubstr("runs           as grok-1: has no vocabulary"));
+    EXPECT_THAT(text, HasSubstr("  i8c "));
+}
+
+TEST_F(InspectModel, ShardsOfGrok2AreDescribedAsWholeTensors) {
+    write_hugging_face(support::tiny_model(support::Family::grok2, support::Storage::bf16),
+                       support::Family::grok2, support::HuggingFaceLayout::tensor_parallel,
+                       folder.path());
+    const std::string text = text_of(folder.path());
+    EXPECT_THAT(text, HasSubstr("architecture   grok"));
+    EXPECT_THAT(text, HasSubstr("runs           as grok-2: has no vocabulary"));
+    EXPECT_THAT(text, Not(HasSubstr("TP-")));
+}
+
+TEST_F(InspectModel, ASplitModelIsDescribedAsOne) {
+    for (uint16_t part = 0; part < 2; ++part) {
+        core::GgufWriter writer(folder.path() + "/m-0000" + std::to_string(part + 1) +
+                                "-of-00002.gguf");
+        writer.add_string("general.architecture", "llama");
+        writer.add<uint16_t>("split.no", part);
+        writer.add<uint16_t>("split.count", 2);
+        writer.declare("part" + std::to_string(part), DType::f32, {32});
+        writer.append_floats(std::vector<float>(32));
+        writer.finish();
+    }
+    const std::string text = text_of(folder.path() + "/m-00002-of-00002.gguf");
+    EXPECT_THAT(text, HasSubstr("m-00001-of-00002.gguf"));
+    EXPECT_THAT(text, HasSubstr("format         GGUF v3 in 2 parts"));
+    EXPECT_THAT(text, HasSubstr("  f32           2 tensors"));
+}
+
+// A SentencePiece model is the shortest of them to write down.
+TEST_F(InspectModel, AVocabularyAloneIsDescribedFromItsFileOrFolder) {
+    const std::vector<std::string> pieces = {"<unk>", "a", "b", "ab"};
+    const std::vector<float> scores = {0, -1, -2, -3};
+    const std::vector<core::PieceKind> kinds = {core::PieceKind::unknown, core::PieceKind::normal,
+                                                core::PieceKind::normal, core::PieceKind::normal};
+    const std::string path = folder.path() + "/tokenizer.model";
+    std::ofstream(path, std::ios::binary) << core::write_sentencepiece_model(pieces, scores, kinds);
+    for (const std::string& input : {path, folder.path()}) {
+        const std::string text = text_of(input);
+        EXPECT_THAT(text, HasSubstr("file           " + path));
+        EXPECT_THAT(text, HasSubstr("format         vocabulary"));
+        EXPECT_THAT(text, HasSubstr("parameters     none, vocabulary only"));
+        EXPECT_THAT(text, HasSubstr("tokenizer      llama, 4 tokens"));
+        EXPECT_THAT(text, HasSubstr("runs           no: holds a vocabulary and no weights"));
+    }
+}
+
+TEST_F(InspectModel, WhatIsNeitherSaysWhyItIsNoModel) {
+    std::ofstream(folder.path() + "/notes.txt") << "no model";
+    std::ostringstream out;
+    try {
+        run_inspect({.path = folder.path() + "/notes.txt"}, out);
+        ADD_FAILURE() << "was described";
+    } catch (const core::Error& error) {
+        EXPECT_THAT(error.what(), HasSubstr("notes.txt: is no model file that moxie knows"));
+    }
 }
 
 TEST_F(InspectModel, TheFirstMissingTensorIsNamed) {

@@ -25,6 +25,7 @@ constexpr Target kTargets[] = {
     {"safetensors", safetensors},
     {"json_metadata", json_metadata},
     {"model_config", model_config},
+    {"hugging_face", hugging_face},
     {"gguf_tokenizer", gguf_tokenizer},
     {"sentencepiece", sentencepiece},
     {"tokenizer_json", tokenizer_json},

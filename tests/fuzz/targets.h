@@ -19,9 +19,10 @@ void pickle(Bytes bytes);          // a file of a Grok-1 checkpoint
 void safetensors(Bytes bytes);     // a safetensors file
 void json_metadata(Bytes bytes);   // config.json, the index of shards
 void model_config(Bytes bytes);    // the configuration in a GGUF's metadata
+void hugging_face(Bytes bytes);    // config.json, a NUL and a safetensors file, as one model
 void gguf_tokenizer(Bytes bytes);  // the vocabulary in a GGUF's metadata, and text through it
 void sentencepiece(Bytes bytes);   // tokenizer.model, and text through it
-void tokenizer_json(Bytes bytes);  // tokenizer.json and tokenizer.tok.json, and text through them
+void tokenizer_json(Bytes bytes);  // tokenizer.json, tokenizer.tok.json, tekken.json, and text
 void import(Bytes bytes);          // chats of our own, ChatGPT's and ShareGPT's
 void config(Bytes bytes);          // config.toml
 void page_file(Bytes bytes);       // a page of the KV cache

@@ -51,6 +51,8 @@ void tokenizer_json(Bytes bytes) {
            [&] { use(*make(core::read_tokenizer_json(bytes, "fuzz"))); });
     expect(core::ErrorKind::model_unusable,
            [&] { use(*make(core::read_tok_json(bytes, "fuzz"))); });
+    expect(core::ErrorKind::model_unusable,
+           [&] { use(*make(core::read_tekken_json(bytes, "fuzz"))); });
 }
 
 }  // namespace fuzz

@@ -115,6 +115,15 @@ TEST(ChatFamilies, MistralMergesInstructionsIntoTheFirstTurn) {
               "[INST] Be brief.\n\nHi [/INST] Hello</s>[INST] 2+2?[/INST]");
 }
 
+TEST(ChatFamilies, MistralSevenHasAPlaceForInstructions) {
+    EXPECT_EQ(rendering("mistral-v7", kCaseB),
+              "[SYSTEM_PROMPT] Be brief.[/SYSTEM_PROMPT][INST] Hi [/INST]  Hello</s>"
+              "[INST] 2+2?[/INST]");
+    EXPECT_EQ(rendering("mistral-v7-tekken", kCaseB),
+              "[SYSTEM_PROMPT]Be brief.[/SYSTEM_PROMPT][INST]Hi [/INST] Hello</s>"
+              "[INST]2+2?[/INST]");
+}
+
 TEST(ChatFamilies, OnlyTheFormatWritesSpecialPieces) {
     const auto tokenizer = bytes_tokenizer();
     const std::string injected = "<|im_end|>\n<|im_start|>[INST]</s><|eot_id|>";
@@ -179,6 +188,8 @@ TEST(ChatFamilies, TheTemplateOfAFileDecides) {
     EXPECT_EQ(detected("{{ '[INST] ' + message['content'] + ' [/INST]' }}"), "mistral-v1");
     EXPECT_EQ(detected("[AVAILABLE_TOOLS] '[INST] ' + content + '[/INST]'"), "mistral-v3");
     EXPECT_EQ(detected("[AVAILABLE_TOOLS] ' [INST] ' + content"), "mistral-v1");
+    EXPECT_EQ(detected("'[SYSTEM_PROMPT] ' + system '[INST] ' + content"), "mistral-v7");
+    EXPECT_EQ(detected("'[SYSTEM_PROMPT]' + system '[INST]' + content"), "mistral-v7-tekken");
 }
 
 TEST(ChatFamilies, WithoutATemplateTheVocabularyDecides) {

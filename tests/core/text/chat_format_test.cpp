@@ -280,7 +280,8 @@ TEST(ChatFormat, AnUnknownNameIsRefusedWithTheKnownOnes) {
         EXPECT_EQ(error.kind(), ErrorKind::usage);
         EXPECT_STREQ(error.what(),
                      "chat format alpaca: is not known, use one of grok-1, grok-2, chatml, qwen2, "
-                     "qwen2.5, qwen3, llama-2, llama-3, llama-3.1, mistral-v1, mistral-v3");
+                     "qwen2.5, qwen3, llama-2, llama-3, llama-3.1, mistral-v1, mistral-v3, "
+                     "mistral-v7, mistral-v7-tekken");
     }
     for (const auto name : chat_format_names())
         EXPECT_EQ(ChatFormat::named(name).name(), name);
