@@ -17,7 +17,8 @@ Backend::Backend(const BackendOptions& options) : engines_(std::make_unique<Engi
         engines_->engine.emplace(core::EngineOptions{.threads = options.threads,
                                                      .isa = options.isa,
                                                      .kv_directory = options.kv_directory,
-                                                     .kv_disk_bytes = options.kv_disk_bytes});
+                                                     .kv_disk_bytes = options.kv_disk_bytes,
+                                                     .kv_min_tokens = options.kv_min_tokens});
         engines_->engine->attach(channel_);
     } else {
         engines_->mock.emplace(options.mock_script, options.fake_time);

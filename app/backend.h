@@ -16,6 +16,7 @@ struct BackendOptions {
     std::string isa = {};           // "" = the best tier
     std::string kv_directory = {};  // of KV pages; "" = they are kept in memory only
     uint64_t kv_disk_bytes = 0;     // budget of that directory
+    uint32_t kv_min_tokens = 0;     // what is shorter is not written there
 };
 
 class Backend {

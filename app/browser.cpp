@@ -109,8 +109,7 @@ void Browser::search_on(ChatApp& app, bool against) {
         backwards ? order(found_->turn) > order(from.turn) : order(found_->turn) < order(from.turn);
     if (around) app.toast("around the end", app.now());
     app.browse(found_->turn);
-    const std::string& text = app.session().conversation().turn(found_->turn).text;
-    app.transcript().show(found_->turn, core::sanitize(text.substr(0, found_->byte)).size());
+    app.feed().show(found_->turn, found_->byte);
 }
 
 // --- bookmarks --------------------------------------------------------------------------------

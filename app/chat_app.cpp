@@ -4,28 +4,16 @@
 #include <functional>
 #include <utility>
 
-#include "app/chat_view.h"
 #include "app/commands.h"
-#include "app/parameters.h"
 #include "core/base/error.h"
 #include "core/base/utf8.h"
 
 namespace app {
 namespace {
 
-constexpr std::chrono::milliseconds kStatusPeriod{250};
 constexpr std::chrono::seconds kToastTime{3};
 // The first run's greeting tells how many models there are; it does not wait longer for that.
 constexpr std::chrono::milliseconds kGreetingPatience{800};
-
-std::string join(const std::vector<std::string>& parts, std::string_view between) {
-    std::string text;
-    for (const std::string& part : parts) {
-        if (!text.empty()) text += between;
-        text += part;
-    }
-    return text;
-}
 
 // A theme that is not there or has mistakes is no reason to stop.
 ui::Theme theme_of(const ChatOptions& options, std::string& trouble) {
@@ -118,6 +106,8 @@ void ChatApp::on_events(TimePoint now) {
         const auto [conversation, action] = std::exchange(when_open_, {});
         if (session_.saver().conversation_id() == conversation) action(*this);
     }
+    if (bell_.rings(settings_.config().text("ui.bell"), before, session_.activity()))
+        terminal_.ring();
     // The end of an answer is worth a frame of its own: somebody who pressed C-c waits for it.
     if (session_.activity() != before) draw_now_ = true;
     if (session_.activity() == Activity::idle && before != Activity::idle) name_when_idle();
@@ -153,6 +143,7 @@ void ChatApp::on_timeout(TimePoint now) {
         dispatch(input);
     session_.tick(now);
     if (greeting_due_ && now >= *greeting_due_) greet();
+    if (!no_motion() && prefix_.tick(now)) draw_now_ = true;
     if (!toast_.empty() && now >= toast_end_) {
         toast_.clear();
         draw_now_ = true;
@@ -166,6 +157,7 @@ std::optional<TimePoint> ChatApp::next_wakeup() const {
     if (status_behind_) consider(status_time_ + kStatusPeriod);
     if (const auto time = session_.next_wakeup()) consider(*time);
     if (greeting_due_) consider(*greeting_due_);
+    if (const auto time = prefix_.due(); time && !no_motion()) consider(*time);
     if (draw_now_) {
         consider(last_draw_);
     } else if (draw_soon_) {
@@ -197,112 +189,6 @@ void ChatApp::new_chat(bool temporary) {
     session_.restart(temporary);
     toast(session_.saver().temporary() ? "temporary chat: nothing of it is kept" : "new chat",
           now_);
-}
-
-// --- screen -----------------------------------------------------------------------------------
-
-// Brings the transcript in step with the session.
-void ChatApp::sync_transcript() {
-    const uint32_t number = session_.conversation_number();
-    if (std::exchange(shown_conversation_, number) != number) browsed_ = 0;
-    feed_.sync();
-    // The selected turn may have left the line with what was done to it.
-    if (browsed_ != 0 && !session_.conversation().is_on_line(browsed_))
-        browsed_ = session_.conversation().tip();
-    transcript_.select(browsed_ == 0 ? std::nullopt : std::optional<uint64_t>(browsed_));
-}
-
-// Numbers that change with every token are shown four times a second: a row that flickers cannot be
-// read, and costs bytes on a slow line.
-void ChatApp::refresh_status() {
-    const Activity activity = session_.activity();
-    const bool streaming = activity == Activity::generating || activity == Activity::prefill;
-    status_behind_ =
-        streaming && activity == status_activity_ && now_ - status_time_ < kStatusPeriod;
-    if (status_behind_) return;
-    status_ = status_segments(session_, now_, differences_text(),
-                              settings_.config().number("context.warn"));
-    status_time_ = now_;
-    status_activity_ = activity;
-}
-
-std::string ChatApp::number_of(chat::TurnId turn) const {
-    return std::to_string(session_.conversation().line(turn).size());
-}
-
-std::string ChatApp::differences_text() const {
-    return differences(settings_.usual().sampling, session_.sampling());
-}
-
-ui::ScreenState ChatApp::screen_state() const {
-    ui::ScreenState state;
-    state.title = title_of(session_);
-    state.title_aside = branch_of(session_);
-    state.composer = {.text = editor_.text(),
-                      .cursor = editor_.cursor(),
-                      .prompt = editor_.prompt(),
-                      .hint = session_.conversation().empty() ? "Write a message, or /help" : ""};
-    state.status = status_;
-    const auto insert = [&state](const std::string& text) {
-        state.status.insert(
-            state.status.begin() + 1,
-            {.text = core::sanitize(text), .priority = 95, .style = ui::StyleName::toast});
-    };
-    if (!toast_.empty()) insert(toast_);
-    if (!editor_.candidates().empty()) insert(join(editor_.candidates(), " "));
-    if (prefix_) insert("C-x-");
-    if (held_paste_) insert(held_paste_text());
-    if (const std::string hint = browser_.hint(*this); !hint.empty())
-        insert(hint);
-    else if (browsed_ != 0)
-        insert("message " + number_of(browsed_) +
-               ": j k move, y copy, e edit, r again, [ ] others, f fork, q back");
-    if (editing_ != 0) insert("editing message " + number_of(editing_) + " (C-c leaves it)");
-    return state;
-}
-
-bool ChatApp::draw(TimePoint now) {
-    const bool due = draw_now_ || (draw_soon_ && now >= last_draw_ + frame()) ||
-                     (status_behind_ && now >= status_time_ + kStatusPeriod);
-    if (!due) return false;
-    now_ = now;
-    sync_transcript();
-    refresh_status();
-    ui::ScreenState state = screen_state();
-    const bool asking = panel_ && panel_->name() == "context";
-    if (session_.context_question() == nullptr && asking) panel_.reset();
-    if (session_.context_question() != nullptr && !panel_) open_panel("context");
-    if (panel_) {
-        panel_->refresh(*this);
-        state.panel = &panel_->list();
-        state.panel_columns = static_cast<int>(settings_.config().integer("ui.panel_width"));
-    }
-    ui::Frame frame = ui::draw_screen(terminal_.size(), state, transcript_, theme_);
-    if (panel_) panel_->look(*this);
-    terminal_.present(frame.surface, frame.cursor);
-    screen_ = std::move(frame.surface);
-    cursor_ = frame.cursor;
-    last_draw_ = now;
-    draw_now_ = draw_soon_ = false;
-    return true;
-}
-
-std::string ChatApp::farewell() const {
-    constexpr size_t kRows = 10;
-    if (session_.load_failure()) return core::sanitize(session_.load_failure()->sentence) + "\n";
-    const chat::Conversation& conversation = session_.conversation();
-    const chat::TurnId answer = conversation.last_answer();
-    std::string resume = session_.saver().conversation_id();
-    if (!resume.empty()) resume = "resume: moxie -r " + resume + "\n";
-    if (answer == 0 || conversation.turn(answer).text.empty()) return resume;
-    const std::string text = core::sanitize(conversation.turn(answer).text);
-    size_t begin = text.size();
-    for (size_t rows = 0; rows < kRows && begin != 0; ++rows) {
-        const size_t newline = text.rfind('\n', begin - 1);
-        begin = newline == std::string::npos ? 0 : newline;
-    }
-    if (begin > 0 && text[begin] == '\n') ++begin;
-    return title_of(session_) + "\n" + text.substr(begin) + "\n" + resume;
 }
 
 }  // namespace app

@@ -12,11 +12,13 @@
 #include <vector>
 
 #include "app/attachments.h"
+#include "app/bell.h"
 #include "app/browser.h"
 #include "app/chat_models.h"
 #include "app/chat_session.h"
 #include "app/chat_settings.h"
 #include "app/key_bindings.h"
+#include "app/key_prefix.h"
 #include "app/panel.h"
 #include "app/terminal_guest.h"
 #include "app/theme_watch.h"
@@ -50,9 +52,7 @@ struct ChatOptions {
     std::string control_socket = {};  // test only; empty: none
     std::string theme = {};
     std::string history_file = {};  // of prompts; empty: they are forgotten
-    bool no_motion =
-        false;  // nothing on the screen changes by itself: for tests and screen readers
-    bool bundled_model = false;  // nobody chose the model: say what it is
+    bool bundled_model = false;     // nobody chose the model: say what it is
 };
 
 class ChatApp {
@@ -111,11 +111,14 @@ class ChatApp {
     void on_configured();
     ui::Transcript& transcript() { return transcript_; }
     const ui::Transcript& transcript() const { return transcript_; }
+    TranscriptFeed& feed() { return feed_; }
     // Throws core::Error(config); then the theme stays as it was.
     void use_theme(const std::string& name);
     const std::string& theme_name() const { return theme_name_; }
     void toast(std::string text, TimePoint now);
     void say(std::string text) { session_.say(std::move(text)); }
+    // The same of what may be longer than the screen: it is read from its beginning.
+    void say_at_length(std::string text);
     void refuse(std::string sentence) { session_.say(std::move(sentence), true); }
     // What a command came to: why it did nothing, or nothing, and then its result is shown.
     void report(const std::optional<std::string>& trouble);
@@ -151,6 +154,7 @@ class ChatApp {
     void end_of_input();
     void suspend() { suspend_ = true; }
     void repaint() { terminal_.repaint(); }
+    void zoom() { zoomed_ = !zoomed_; }
 
     // For the control socket and tests.
     const ui::Surface& screen() const { return screen_; }
@@ -172,6 +176,9 @@ class ChatApp {
     void changed_by_user();
     std::string number_of(chat::TurnId turn) const;
 
+    static constexpr std::chrono::milliseconds kStatusPeriod{250};
+    // Nothing on the screen changes by itself.
+    bool no_motion() const { return settings_.config().boolean("access.no_motion"); }
     std::chrono::milliseconds frame() const {
         return std::chrono::milliseconds(1000 / settings_.config().integer("ui.fps"));
     }
@@ -219,9 +226,11 @@ class ChatApp {
     Activity status_activity_ = Activity::no_model;
     std::string toast_;
     TimePoint toast_end_;
-    std::optional<ui::Key> prefix_;  // C-x was pressed
-    std::unique_ptr<Panel> panel_;   // has the keyboard
-    chat::TurnId browsed_ = 0;       // selected; has the keyboard
+    Bell bell_;
+    KeyPrefix prefix_;
+    bool zoomed_ = false;           // the composer
+    std::unique_ptr<Panel> panel_;  // has the keyboard
+    chat::TurnId browsed_ = 0;      // selected; has the keyboard
     Browser browser_;
     std::pair<std::string, std::function<void(ChatApp& app)>> when_open_;  // null: nothing
     chat::TurnId editing_ = 0;  // what the composer's text will take the place of

@@ -19,6 +19,7 @@ LoadPlan ChatApp::plan_load(const std::string& path) const {
     return {.context = load.context,
             .kv = load.kv,
             .template_name = load.template_name,
+            .threads = load.threads,
             .refusal = models_.too_large_by_itself(path)};
 }
 
@@ -41,7 +42,7 @@ bool ChatApp::answer_question(const std::string& line) {
     if (answer->choice.other_model) {
         open_panel("models");
     } else {
-        settings_.override_load(answer->choice.context, answer->choice.kv);
+        settings_.override_load({.context = answer->choice.context, .kv = answer->choice.kv});
         session_.load(answer->path, now_);
     }
     return true;
@@ -83,9 +84,18 @@ void ChatApp::name_when_idle() {
 }
 
 void ChatApp::on_configured() {
-    bindings_ = KeyBindings(settings_.config());
+    const Config& config = settings_.config();
+    bindings_ = KeyBindings(config);
+    session_.set_keeping(keeping_of(config));
+    feed_.set_thinking(
+        thinking_view_named(config.text("chat.thinking")).value_or(ThinkingView::fold));
     for (const ConfigNotice& notice : bindings_.notices())
         session_.say(notice.text, notice.mistake);
+}
+
+void ChatApp::say_at_length(std::string text) {
+    say(std::move(text));
+    feed_.show_last_notice();
 }
 
 void ChatApp::use_theme(const std::string& name) {

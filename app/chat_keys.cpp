@@ -35,13 +35,15 @@ void ChatApp::dispatch(const ui::Input& input) {
         constexpr int kSynchronizedUpdate = 2026;
         const bool known = report->value == 1 || report->value == 2;
         if (report->mode == kSynchronizedUpdate) terminal_.synchronize_updates(known);
+    } else if (const auto* focus = std::get_if<ui::FocusReport>(&input)) {
+        bell_.set_focus(focus->focused);
     }
 }
 
 void ChatApp::on_key(const Key& key) {
     const std::string name = ui::key_name(key);
-    if (prefix_) {
-        const Key prefix = *std::exchange(prefix_, std::nullopt);
+    if (prefix_.pressed()) {
+        const Key prefix = prefix_.take();
         if (name == "C-g" || name == "C-c" || name == "Esc") return;
         changed_by_user();
         if (!run_key(*this, "C-x " + name)) give_to_editor(prefix.bytes + key.bytes);
@@ -53,7 +55,7 @@ void ChatApp::on_key(const Key& key) {
         return changed_by_user();
     if (editor_.wants_all_keys()) return give_to_editor(key.bytes);
     if (name == "C-x") {
-        prefix_ = key;
+        prefix_.press(key, now_);
     } else if (run_key(*this, name)) {
         changed_by_user();
     } else if (key.is(KeyCode::escape)) {
@@ -188,6 +190,7 @@ void ChatApp::submit(const std::string& line) {
     if (!config.boolean("input.history_ignore_space") || !line.starts_with(' '))
         editor_.add_history(line);
     transcript_.to_end();
+    zoomed_ = false;
     changed_by_user();
     const bool command = line.starts_with('/') && !line.starts_with("//");
     if (command) return run_command(*this, line);

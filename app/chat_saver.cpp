@@ -34,6 +34,7 @@ void ChatSaver::submit(const chat::Conversation& conversation, core::SaveTurns r
     std::vector<chat::Turn> turns;
     for (chat::TurnId id = saved_ + 1; id <= conversation.size(); ++id) {
         turns.push_back(conversation.turn(id));
+        keeping_.apply_to(turns.back());
         const bool finished = turns.back().state != chat::TurnState::streaming;
         if (finished && saved_then_ + 1 == id) saved_then_ = id;
     }

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "app/keeping.h"
 #include "core/chat/conversation.h"
 #include "core/store/records.h"
 
@@ -22,6 +23,9 @@ class ChatSaver {
     // Whether the conversation is saved at all. Until the store has opened it counts as writable.
     bool saves() const { return store_ != nullptr && writable_ && !temporary_; }
     bool temporary() const { return temporary_; }
+    // From the next save on.
+    void set_keeping(const Keeping& keeping) { keeping_ = keeping; }
+    const Keeping& keeping() const { return keeping_; }
     bool failing() const { return failing_; }
     core::StoreChannel* store() const { return store_; }
     // Of the conversation, once something of it is saved.
@@ -58,6 +62,7 @@ class ChatSaver {
     void submit(const chat::Conversation& conversation, core::SaveTurns request);
 
     core::StoreChannel* store_;
+    Keeping keeping_;
     bool writable_ = true;
     bool temporary_ = false;
     bool failing_ = false;

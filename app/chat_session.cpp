@@ -60,11 +60,13 @@ void ChatSession::load_model(std::string path, std::string fallback, Asked asked
         if (!fallback.empty()) load_model(std::move(fallback), {}, asked, now);
         return;
     }
+    save_waiting_pages();
     chat::LoadModel request{.id = channel_.next_id(),
                             .path = path,
                             .context = plan.context,
                             .kv_type = plan.kv,
-                            .template_name = plan.template_name};
+                            .template_name = plan.template_name,
+                            .threads = plan.threads};
     loading_ = Loading{.id = request.id,
                        .cancel = request.cancel,
                        .path = std::move(path),
@@ -87,6 +89,7 @@ void ChatSession::generate(const Attempt& attempt, TimePoint now) {
                            .max_tokens = options_.max_tokens,
                            .choices = attempt.count,
                            .persist = !saver_.temporary()};
+    saver_.keeping().apply_to(request);
     running_ = Running{.id = request.id, .cancel = request.cancel, .answers = {}, .started = now};
     for (uint32_t choice = 0; choice < attempt.count; ++choice)
         running_->answers.push_back(conversation_.begin_answer(attempt.prompt, model_->name,

@@ -51,6 +51,7 @@ struct LoadPlan {
     uint32_t context = 0;
     chat::KvTypeChoice kv = chat::KvTypeChoice::f16;
     std::string template_name = {};
+    unsigned threads = 0;      // 0 = as before
     std::string refusal = {};  // why it is not loaded by itself; empty: it is
 };
 
@@ -137,6 +138,8 @@ class ChatSession {
     const std::vector<std::string>& stop_texts() const { return options_.stop; }
     void set_max_tokens(uint32_t tokens) { options_.max_tokens = tokens; }
     void set_system(std::string text);
+    // What goes to the disk from now on, beside texts.
+    void set_keeping(const Keeping& keeping) { saver_.set_keeping(keeping); }
     // The engine lets go of the model. Returns why not, or nothing.
     std::optional<std::string> unload();
     void say(std::string text, bool error = false);
@@ -358,6 +361,7 @@ class ChatSession {
     void adopt(const Opening& opened, core::StoredConversation stored, TimePoint now);
     void take_parameters(const core::ConversationHead& stored);
     void ask_residency();
+    void save_waiting_pages();
     void ask_kv(chat::KvAction action, const std::vector<chat::TurnId>& ends, bool asked_for);
     void tell_kv(const KvRequest& ended);
     void say_after(chat::TurnId turn, std::string text, bool error = false);

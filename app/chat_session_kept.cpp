@@ -68,6 +68,7 @@ void ChatSession::tick(TimePoint now) {
 
 void ChatSession::end(TimePoint now) {
     now_ = now;
+    save_waiting_pages();
     if (!running_) return;
     running_->cancel->store(true);
     for (const chat::TurnId answer : running_->answers) {
@@ -145,6 +146,7 @@ void ChatSession::open(std::string prefix, bool quiet) {
 std::optional<std::string> ChatSession::unload() {
     if (busy()) return "Stop the answer first (C-c).";
     if (!model_) return "No model is loaded.";
+    save_waiting_pages();
     unloading_ = channel_.next_id();
     channel_.submit(chat::UnloadModel{.id = unloading_});
     return std::nullopt;
@@ -203,6 +205,13 @@ void ChatSession::take_parameters(const core::ConversationHead& stored) {
 }
 
 // --- the KV cache -----------------------------------------------------------------------------
+
+// Before the engine goes, or its memory. What was asked of it is done before it ends, so that
+// nobody waits for the answer.
+void ChatSession::save_waiting_pages() {
+    if (model_ && saver_.keeping().pages == KeepPages::at_the_end)
+        channel_.submit(chat::Kv{.id = channel_.next_id(), .action = chat::KvAction::save});
+}
 
 void ChatSession::ask_kv(chat::KvAction action, const std::vector<chat::TurnId>& ends,
                          bool asked_for) {

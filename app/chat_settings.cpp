@@ -45,15 +45,18 @@ LoadSettings ChatSettings::load_settings(const std::string& path) const {
         if (const auto* name = value("template"); name != nullptr && load.template_name.empty())
             load.template_name = std::get<std::string>(*name);
     }
-    if (context_override_) load.context = *context_override_;
-    if (kv_override_) load.kv = *kv_override_;
+    load.context = wish_.context.value_or(load.context);
+    load.kv = wish_.kv.value_or(load.kv);
+    load.template_name = wish_.template_name.value_or(load.template_name);
+    load.threads = wish_.threads.value_or(load.threads);
     return load;
 }
 
-void ChatSettings::override_load(std::optional<uint32_t> context,
-                                 std::optional<chat::KvTypeChoice> kv) {
-    if (context) context_override_ = context;
-    if (kv) kv_override_ = kv;
+void ChatSettings::override_load(const LoadWish& wish) {
+    if (wish.context) wish_.context = wish.context;
+    if (wish.kv) wish_.kv = wish.kv;
+    if (wish.template_name) wish_.template_name = wish.template_name;
+    if (wish.threads) wish_.threads = wish.threads;
 }
 
 std::optional<std::string> ChatSettings::follow(ChatSession& session) {
@@ -74,6 +77,7 @@ std::optional<std::string> ChatSettings::follow(ChatSession& session) {
         session.conversation_number()) {
         // A fork goes on with what was in force; it is not saved under a name yet, but has turns.
         const bool opened = !session.saver().conversation_id().empty();
+        if (opened || session.conversation().empty()) layers_.reset(kLogitBias);
         if (opened)
             layers_.put(SamplingSource::conversation,
                         sampling_values(
@@ -95,7 +99,8 @@ std::optional<std::string> ChatSettings::take_profile(const std::string& name,
     for (const ModelProfile* profile : config_.profiles_for(model_name_of(path), name)) {
         for (const auto& [key, setting] : profile->settings) {
             const ConfigKey* sampling = find_config_key("sampling", key);
-            if (sampling != nullptr && sampling->effective) values[key] = toml_text(setting.value);
+            if (sampling != nullptr && sampling->effective())
+                values[key] = toml_text(setting.value);
             if (key != "preset") continue;
             try {
                 preset = presets_.load(std::get<std::string>(setting.value));
@@ -127,6 +132,14 @@ void ChatSettings::reset(std::string_view name, ChatSession& session) {
         layers_.reset(name);
     else
         layers_.reset(parameter_named(name).name);
+    apply(session);
+}
+
+void ChatSettings::set_bias(const std::vector<std::pair<core::TokenId, float>>& biases,
+                            ChatSession& session) {
+    layers_.reset(kLogitBias);
+    if (!biases.empty())
+        layers_.set(SamplingSource::live, kLogitBias, bias_layer_text({.logit_bias = biases}));
     apply(session);
 }
 

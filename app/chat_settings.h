@@ -20,6 +20,15 @@ struct LoadSettings {
     uint32_t context = 0;  // 0 = the engine's choice
     chat::KvTypeChoice kv = chat::KvTypeChoice::f16;
     std::string template_name = {};  // empty = the model's
+    unsigned threads = 0;            // 0 = as before
+};
+
+// What somebody said about it in the chat.
+struct LoadWish {
+    std::optional<uint32_t> context = {};
+    std::optional<chat::KvTypeChoice> kv = {};
+    std::optional<std::string> template_name = {};
+    std::optional<unsigned> threads = {};
 };
 
 class ChatSettings {
@@ -36,7 +45,7 @@ class ChatSettings {
     // How the model of that path is loaded: the usual, as changed by its profiles.
     LoadSettings load_settings(const std::string& path) const;
     // For the rest of the session, whatever profiles say.
-    void override_load(std::optional<uint32_t> context, std::optional<chat::KvTypeChoice> kv);
+    void override_load(const LoadWish& wish);
 
     // Looks whether another model or conversation is there, and puts in force what belongs to it.
     // To be called after events. Returns what the user should know; nothing: all is well.
@@ -45,6 +54,8 @@ class ChatSettings {
     // Throw core::Error. In force from the next token on.
     void set(std::string_view name, std::string_view value, ChatSession& session);
     void reset(std::string_view name, ChatSession& session);
+    // Of single tokens, in this conversation.
+    void set_bias(const std::vector<std::pair<core::TokenId, float>>& biases, ChatSession& session);
     void use_preset(const std::string& name, ChatSession& session);
     // Reads the files again. Model and window keep their size until the next load.
     void reload(ChatSession& session);
@@ -56,8 +67,7 @@ class ChatSettings {
     Config config_;
     SamplingLayers layers_;
     LoadSettings usual_load_;
-    std::optional<uint32_t> context_override_;
-    std::optional<chat::KvTypeChoice> kv_override_;
+    LoadWish wish_;
     Presets presets_;
     std::string model_;  // whose profile is in force
     std::string model_path_;

@@ -13,7 +13,7 @@ namespace app {
 namespace {
 
 void run_help(ChatApp& app, std::string_view arguments) {
-    if (arguments.empty()) return app.say(help_text(app.bindings()));
+    if (arguments.empty()) return app.say_at_length(help_text(app.bindings()));
     run_command(app,
                 "/" + std::string(arguments.substr(arguments.front() == '/' ? 1 : 0)) + " --help");
 }

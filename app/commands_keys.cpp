@@ -43,6 +43,8 @@ constexpr std::array kCommands = {
             [](ChatApp& app, std::string_view) { run_command(app, "/copy code"); }},
     Command{"read-log", "", "", "read the log in $PAGER", "C-x l",
             [](ChatApp& app, std::string_view) { run_command(app, "/log show"); }},
+    Command{"zoom", "", "", "the whole screen for the message, or not any more", "C-x z",
+            [](ChatApp& app, std::string_view) { app.zoom(); }},
     Command{"page-up", "", "", "scroll back", "PgUp|M-v", scroll_page<-1>},
     Command{"page-down", "", "", "scroll on", "PgDn", scroll_page<1>},
     Command{"top", "", "", "to the first message", "C-Home",

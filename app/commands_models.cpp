@@ -36,22 +36,25 @@ void list_models(ChatApp& app) {
     app.say(text);
 }
 
-// "--ctx 4096 --kv q8" behind the name; what is said once holds for the session.
+// "--ctx 4096 --kv q8 --threads 4" behind the name; what is said once holds for the session.
 void take_options(ChatApp& app, const std::vector<std::string_view>& words) {
+    constexpr std::string_view kKnown = "there are --ctx N, --kv TYPE and --threads N";
+    LoadWish wish;
     for (size_t i = 1; i < words.size(); i += 2) {
-        if (i + 1 == words.size())
-            usage("/model", std::string(words[i]) + " has no value", "use --ctx N or --kv TYPE");
+        if (i + 1 == words.size()) usage("/model", std::string(words[i]) + " has no value", kKnown);
         if (words[i] == "--ctx") {
-            app.settings().override_load(number_in("--ctx", words[i + 1], 1, 1U << 30U), {});
+            wish.context = number_in("--ctx", words[i + 1], 1, 1U << 30U);
         } else if (words[i] == "--kv") {
-            const auto kv = kv_choice_named(words[i + 1]);
-            if (!kv) usage("--kv " + std::string(words[i + 1]), "unknown", "use f32, f16 or q8");
-            app.settings().override_load({}, kv);
+            wish.kv = kv_choice_named(words[i + 1]);
+            if (!wish.kv)
+                usage("--kv " + std::string(words[i + 1]), "unknown", "use f32, f16 or q8");
+        } else if (words[i] == "--threads") {
+            wish.threads = number_in("--threads", words[i + 1], 1, 1024);
         } else {
-            usage("/model " + std::string(words[i]), "unknown",
-                  "there are --ctx N and --kv TYPE; threads are chosen at the start");
+            usage("/model " + std::string(words[i]), "unknown", kKnown);
         }
     }
+    app.settings().override_load(wish);
 }
 
 void run_model(ChatApp& app, std::string_view arguments) {
@@ -65,6 +68,8 @@ void run_model(ChatApp& app, std::string_view arguments) {
 }
 
 std::vector<std::string> complete_model(const ChatApp& app, std::string_view begun) {
+    if (begun.find(' ') != std::string_view::npos)
+        return beginning_with(last_word(begun), {"--ctx", "--kv", "--threads"});
     std::vector<std::string> words = app.models().names();
     words.insert(words.begin(), {"list", "show"});
     return beginning_with(begun, words);
@@ -82,7 +87,7 @@ void run_reload(ChatApp& app, std::string_view /*arguments*/) {
 }
 
 constexpr std::array kCommands = {
-    Command{"model", "", "[NAME|PATH|#N|list|show] [--ctx N] [--kv TYPE]",
+    Command{"model", "", "[NAME|PATH|#N|list|show] [--ctx N] [--kv TYPE] [--threads N]",
             "load another model; alone: the models of this machine", "C-x m|F3", run_model,
             complete_model},
     Command{"unload", "", "", "let go of the model and its memory", "", run_unload},

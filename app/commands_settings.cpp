@@ -12,43 +12,25 @@
 #include "app/errands.h"
 #include "app/parameters.h"
 #include "app/program_log.h"
+#include "app/show.h"
 #include "core/base/error.h"
 #include "core/base/log.h"
+#include "core/text/chat_format.h"
 
 namespace app {
 namespace {
 
-void pad(std::string& text, size_t columns) {
-    text.resize(std::max(text.size(), columns), ' ');
-}
-
 // --- parameters -------------------------------------------------------------------------------
 
-std::string parameter_row(const ChatSettings& settings, std::string_view name,
-                          const std::string& value, std::string_view help) {
-    constexpr size_t kValue = 20;
-    constexpr size_t kSource = 30;
-    constexpr size_t kHelp = 39;
-    std::string row(name);
-    pad(row, kValue);
-    row += value + " ";
-    pad(row, kSource);
-    row += source_name(settings.layers().source_of(name));
-    pad(row, kHelp);
-    return row + std::string(help) + "\n";
-}
-
-std::string parameter_table(const ChatApp& app) {
-    const ChatSettings& settings = app.settings();
-    std::string text;
-    for (const Parameter& parameter : parameters()) {
-        std::string value = value_of(app.session().sampling(), parameter);
-        if (parameter.name == "seed" && !app.session().fixed_seed()) value = "random";
-        text += parameter_row(settings, parameter.name, value, parameter.help);
-    }
-    const uint32_t most = settings.layers().choice().max_tokens;
-    return text + parameter_row(settings, "max_tokens", most == 0 ? "-1" : std::to_string(most),
-                                find_config_key("sampling", "max_tokens")->help);
+// The template is chosen with the model, which is loaded again.
+void set_template(ChatApp& app, std::string_view name) {
+    const std::string object = "/set template " + std::string(name);
+    core::ChatFormat::named(name);  // or there is none of that name
+    require_idle(app, object);
+    if (app.session().loaded_path().empty())
+        usage(object, "no model is loaded", "/model PATH loads one");
+    app.settings().override_load({.template_name = std::string(name)});
+    app.load_model(app.session().loaded_path());
 }
 
 void run_set(ChatApp& app, std::string_view arguments) {
@@ -59,7 +41,8 @@ void run_set(ChatApp& app, std::string_view arguments) {
         spaced.replace(changes ? equals - 1 : equals, changes ? 0 : 1, " ");
     }
     const auto [name, value] = split(spaced);
-    if (name.empty()) return app.say(parameter_table(app));
+    if (name.empty()) return run_show(app, "params");
+    if (name == "template") return set_template(app, value);
     if (name == "reset") {
         app.settings().reset(value, app.session());
         return app.toast(value.empty() ? "parameters reset" : std::string(value) + " reset",
@@ -75,10 +58,12 @@ void run_set(ChatApp& app, std::string_view arguments) {
 }
 
 std::vector<std::string> complete_set(const ChatApp& /*app*/, std::string_view begun) {
-    std::vector<std::string> names = {"max_tokens", "reset"};
+    std::vector<std::string> names = {"max_tokens", "reset", "template"};
     for (const Parameter& parameter : parameters())
         names.emplace_back(parameter.name);
-    return beginning_with(begun.substr(begun.rfind(' ') + 1), names);
+    if (begun.starts_with("template "))
+        names.assign(core::chat_format_names().begin(), core::chat_format_names().end());
+    return beginning_with(last_word(begun), names);
 }
 
 void run_seed(ChatApp& app, std::string_view arguments) {
@@ -233,8 +218,30 @@ void run_stop_at(ChatApp& app, std::string_view arguments) {
                           : "Answers end at " + texts + ", from the next one on.");
 }
 
+// Alone it opens and folds.
+void run_think(ChatApp& app, std::string_view arguments) {
+    const bool folded = app.feed().thinking() == ThinkingView::fold;
+    const auto view = arguments.empty()
+                          ? std::optional(folded ? ThinkingView::show : ThinkingView::fold)
+                          : thinking_view_named(arguments);
+    if (!view)
+        usage(
+            "/think " + std::string(arguments), "unknown",
+            "there are fold, show and hide; whether a model thinks cannot be set in this version");
+    app.feed().set_thinking(*view);
+}
+
+std::vector<std::string> complete_think(const ChatApp& /*app*/, std::string_view begun) {
+    return beginning_with(begun, {"fold", "show", "hide"});
+}
+
 void run_theme(ChatApp& app, std::string_view arguments) {
-    if (arguments.empty()) return app.say("Theme: " + app.theme_name() + ".");
+    if (arguments.empty()) {
+        std::string names;
+        for (const std::string& name : ui::Theme::names())
+            names += (names.empty() ? "" : ", ") + name;
+        return app.say("Theme: " + app.theme_name() + ". There are " + names + ".");
+    }
     app.use_theme(std::string(arguments));
     app.toast("theme " + std::string(arguments), app.now());
 }
@@ -243,42 +250,22 @@ std::vector<std::string> complete_theme(const ChatApp& /*app*/, std::string_view
     return beginning_with(begun, ui::Theme::names());
 }
 
-// --- show -------------------------------------------------------------------------------------
-
-void run_show(ChatApp& app, std::string_view arguments) {
-    if (arguments.empty() || arguments == "params") return app.say(parameter_table(app));
-    if (arguments == "config") return run_config_command(app, "show");
-    if (arguments == "model") return run_command(app, "/model show");
-    if (arguments == "keys") return app.say(help_text(app.bindings()));
-    if (arguments == "context") return run_command(app, "/ctx show");
-    if (arguments == "kv") return run_command(app, "/kv list");
-    if (arguments == "template") {
-        const auto& model = app.session().model();
-        return app.say(model ? "Template: " + model->format + "." : "No model is loaded.");
-    }
-    usage("/show " + std::string(arguments), "unknown",
-          "there are params, model, template, kv, context, config and keys");
-}
-
-std::vector<std::string> complete_show(const ChatApp& /*app*/, std::string_view begun) {
-    return beginning_with(begun,
-                          {"params", "model", "template", "kv", "context", "config", "keys"});
-}
-
 constexpr std::array kCommands = {
-    Command{"set", "", "NAME VALUE|reset [NAME]", "sampling, from the next token on", "", run_set,
-            complete_set},
+    Command{"set", "", "NAME VALUE|reset [NAME]", "sampling, from the next token on; the template",
+            "", run_set, complete_set},
     Command{"seed", "", "N|random|lock", "where the chances of answers come from", "", run_seed,
             complete_seed},
     Command{"stop-at", "", "[TEXT...|off]", "texts that end an answer", "", run_stop_at},
-    Command{"show", "", "params|model|template|kv|context|config|keys",
-            "what is in force, and who set it", "", run_show, complete_show},
+    Command{"show", "", kShowArguments, "what is in force, who set it, and what it takes", "",
+            run_show, complete_show},
     Command{"preset", "", "list|load|save|diff [NAME]", "named sets of parameters", "", run_preset,
             complete_preset},
     Command{"config", "", "show [KEY]|path|check|reload", "the configuration and its files", "",
             run_config_command, complete_config},
     Command{"theme", "", "[NAME]", "colours; a file that changes shows at once", "", run_theme,
             complete_theme},
+    Command{"think", "", "[fold|show|hide]", "reasoning in front of answers", "C-x v", run_think,
+            complete_think},
     Command{"log", "", "[show|LEVEL]", "where the log is, and how much is in it", "", run_log,
             complete_log},
 };

@@ -143,7 +143,7 @@ void Config::take_entry(const FileEntry& entry, const std::string& path, ConfigL
     } catch (const core::Error& error) {
         return note(where + ": " + error.object() + " " + error.problem() + ".", key);
     }
-    if (!key->effective) note(where + ": " + without_effect(full_name(*key)), nullptr, false);
+    if (!key->effective()) note(where + ": " + without_effect(full_name(*key)), nullptr, false);
 }
 
 void Config::take_profile_entry(const FileEntry& entry, const std::string& path,
@@ -220,7 +220,7 @@ void Config::read_environment() {
         } catch (const core::Error& error) {
             note(name + " " + error.problem() + ".", key);
         }
-        if (!key->effective) note(without_effect(name), nullptr, false);
+        if (!key->effective()) note(without_effect(name), nullptr, false);
     }
 }
 
@@ -259,8 +259,8 @@ void Config::finish_notices() {
     fallbacks_.clear();
 }
 
-void Config::require_no_mistake() const {
-    for (const ConfigNotice& notice : notices_)
+void require_no_mistake(const std::vector<ConfigNotice>& notices) {
+    for (const ConfigNotice& notice : notices)
         if (notice.mistake) {
             std::string_view problem = notice.text;
             if (problem.ends_with('.')) problem.remove_suffix(1);

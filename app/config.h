@@ -51,6 +51,9 @@ struct ConfigNotice {
     bool mistake = true;
 };
 
+// The first mistake, as --strict-config tells it; nothing: there is none. Throws Error(config).
+void require_no_mistake(const std::vector<ConfigNotice>& notices);
+
 // [model_profile."glob"]: what holds for models of that name.
 struct ModelProfile {
     std::string glob;
@@ -94,8 +97,6 @@ class Config {
     const std::vector<KeyWish>& key_wishes() const { return key_wishes_; }
 
     const std::vector<ConfigNotice>& notices() const { return notices_; }
-    // The first mistake, as --strict-config tells it; nothing: there is none. Throws Error(config).
-    void require_no_mistake() const;
     const ConfigSources& sources() const { return sources_; }
     // The file that `moxie config edit` opens.
     const std::string& file_to_edit() const;

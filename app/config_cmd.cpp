@@ -71,7 +71,7 @@ Json json_listing(const Config& config, const std::string& wanted) {
         list.push_back({{"key", full_name(key)},
                         {"value", to_json(setting.value)},
                         {"origin", setting.origin},
-                        {"effective", key.effective}});
+                        {"effective", key.effective()}});
     }
     return list;
 }
@@ -144,7 +144,7 @@ std::string config_listing(const Config& config, const std::string& wanted, bool
         const Setting& setting = config.setting(full_name(key));
         std::string line = std::string(key.name) + " = " + toml_text(setting.value);
         std::string aside = origin ? setting.origin : "";
-        if (!key.effective)
+        if (!key.effective())
             aside += (aside.empty() ? "" : ", ") + std::string("no effect in this version");
         if (!aside.empty()) {
             pad(line, 33);
@@ -168,7 +168,7 @@ std::string config_template() {
         pad(line, 35);
         line += " # " + std::string(key.help);
         if (!key.choices.empty()) line += ": " + std::string(key.choices);
-        text += line + (key.effective ? "" : " (no effect in this version)") + "\n";
+        text += line + (key.effective() ? "" : " (no effect in this version)") + "\n";
     }
     return text +
            "\n# [model_profile.\"grok-2*\"]         # for models whose name fits\n"

@@ -18,7 +18,17 @@ namespace {
 
 constexpr double kMany = 1 << 30;
 constexpr double kAnySeed = 9e18;  // TOML's integers have 63 bits
-constexpr bool kLater = false;     // known, without effect in this version
+
+// What keys without effect in this version wait for.
+constexpr std::string_view kSteering = "the panel of parameters";
+constexpr std::string_view kInspector = "the token inspector";
+constexpr std::string_view kMapping = "packed files that are mapped";
+constexpr std::string_view kMarkdown = "markdown";
+constexpr std::string_view kMouse = "the mouse";
+constexpr std::string_view kPlain = "plain mode";
+constexpr std::string_view kWidths = "asking the terminal for its widths";
+constexpr std::string_view kScreen = "more work on the screen";
+constexpr std::string_view kServer = "the server";
 
 constexpr auto kBoolean = ConfigType::boolean;
 constexpr auto kInteger = ConfigType::integer;
@@ -36,7 +46,7 @@ constexpr std::array kKeys = {
     ConfigKey{"model", "ctx", kInteger, "8192", 0, kMany, {}, "tokens of context"},
     ConfigKey{"model", "kv_type", kChoice, "f16", 0, 0, "f32|f16|q8", "type of the KV cache"},
     ConfigKey{"model", "load", kChoice, "auto", 0, 0, "auto|pack|mmap|mlock",
-              "how weights come into memory", kLater},
+              "how weights come into memory", kMapping},
 
     ConfigKey{"models", "dirs", kTexts, "", 0, 0, {}, "folders with models, searched first"},
     ConfigKey{"models", "scan", kTexts, "hf,llama.cpp,lmstudio,ollama", 0, 0,
@@ -75,7 +85,7 @@ constexpr std::array kKeys = {
               0,
               {},
               "of the stages",
-              kLater},
+              kSteering},
 
     ConfigKey{"context", "policy", kChoice, "stop", 0, 0, "stop|shift|compact",
               "when a prompt does not fit"},
@@ -84,33 +94,41 @@ constexpr std::array kKeys = {
 
     ConfigKey{"kv", "persist", kBoolean, "true", 0, 0, {}, "keep what was read on the disk"},
     ConfigKey{"kv", "max_gb", kNumber, "20", 0, 1e6, {}, "most that this may take there"},
-    ConfigKey{
-        "kv", "min_tokens", kInteger, "256", 0, kMany, {}, "shorter ones are not kept", kLater},
-    ConfigKey{"kv", "save_on", kChoice, "turn", 0, 0, "turn|exit|never", "when it is written",
-              kLater},
+    ConfigKey{"kv",
+              "min_tokens",
+              kInteger,
+              "256",
+              0,
+              kMany,
+              {},
+              "what is shorter is not written; /kv save does"},
+    ConfigKey{"kv", "save_on", kChoice, "turn", 0, 0, "turn|exit|never",
+              "when it is written: with each answer, as far as memory has it at the end, never"},
 
     ConfigKey{"chat", "system", kText, "", 0, 0, {}, "instructions for new conversations"},
     ConfigKey{"chat", "autosave", kBoolean, "true", 0, 0, {}, "save conversations"},
     ConfigKey{"chat", "title", kChoice, "first-words", 0, 0, "first-words|model-idle|none",
               "where titles come from; model-idle asks the model after the first answer"},
-    ConfigKey{"chat", "thinking", kChoice, "fold", 0, 0, "fold|show|hide", "reasoning", kLater},
+    ConfigKey{"chat", "thinking", kChoice, "fold", 0, 0, "fold|show|hide",
+              "reasoning in front of an answer"},
     ConfigKey{"chat", "queue", kBoolean, "true", 0, 0, {}, "Enter while it answers queues"},
 
     ConfigKey{"ui", "theme", kText, "terminal", 0, 0, {}, "name or path of a theme"},
-    ConfigKey{"ui", "mouse", kChoice, "off", 0, 0, "off|wheel|full", "mouse reports", kLater},
+    ConfigKey{"ui", "mouse", kChoice, "off", 0, 0, "off|wheel|full", "mouse reports", kMouse},
     ConfigKey{"ui", "wheel", kChoice, "burst", 0, 0, "burst|off", "arrow bursts scroll"},
     ConfigKey{"ui", "panel_width", kInteger, "38", 32, 45, {}, "columns of panels"},
     ConfigKey{"ui", "fps", kInteger, "30", 1, 120, {}, "most pictures a second"},
-    ConfigKey{"ui", "markdown", kBoolean, "true", 0, 0, {}, "render it", kLater},
-    ConfigKey{"ui", "code_wrap", kBoolean, "false", 0, 0, {}, "wrap code", kLater},
-    ConfigKey{"ui", "bell", kText, "done-unfocused", 0, 0, {}, "when it rings", kLater},
+    ConfigKey{"ui", "markdown", kBoolean, "true", 0, 0, {}, "render it", kMarkdown},
+    ConfigKey{"ui", "code_wrap", kBoolean, "false", 0, 0, {}, "wrap code", kMarkdown},
+    ConfigKey{"ui", "bell", kChoice, "done-unfocused", 0, 0, "off|done|done-unfocused",
+              "the end of an answer rings; unfocused = where the terminal tells that nobody looks"},
     ConfigKey{"ui", "confirm_quit", kChoice, "busy", 0, 0, "busy|always|never",
               "C-d asks once more; busy = while messages wait"},
 
     ConfigKey{"terminal", "color", kChoice, "auto", 0, 0, "auto|always|never|16|256|direct",
               "never = no colours; always = even with NO_COLOR"},
     ConfigKey{"terminal", "sync", kChoice, "auto", 0, 0, "auto|off", "synchronized updates"},
-    ConfigKey{"terminal", "hyperlinks", kChoice, "auto", 0, 0, "auto|off", "OSC 8", kLater},
+    ConfigKey{"terminal", "hyperlinks", kChoice, "auto", 0, 0, "auto|off", "OSC 8", kMarkdown},
     ConfigKey{"terminal", "esc_ms", kInteger, "30", 0, 1000, {}, "milliseconds after Escape"},
     ConfigKey{"terminal", "clipboard", kChoice, "auto", 0, 0, "auto|osc52|tmux|command|off",
               "how to copy; command = wl-copy or xclip"},
@@ -124,15 +142,15 @@ constexpr std::array kKeys = {
               "lines; larger pastes are asked about"},
 
     ConfigKey{
-        "text", "ambiguous", kInteger, "1", 1, 2, {}, "columns of ambiguous characters", kLater},
+        "text", "ambiguous", kInteger, "1", 1, 2, {}, "columns of ambiguous characters", kWidths},
     ConfigKey{"text", "emoji", kChoice, "auto", 0, 0, "auto|cluster|sum|safe", "their width",
-              kLater},
+              kWidths},
     ConfigKey{"text", "bidi", kChoice, "terminal", 0, 0, "terminal|fribidi", "who reorders",
-              kLater},
+              kScreen},
 
-    ConfigKey{"access", "plain", kBoolean, "false", 0, 0, {}, "without full screen", kLater},
+    ConfigKey{"access", "plain", kBoolean, "false", 0, 0, {}, "without full screen", kPlain},
     ConfigKey{"access", "announce", kChoice, "turn", 0, 0, "turn|sentence", "what is announced",
-              kLater},
+              kPlain},
     ConfigKey{"access", "no_motion", kBoolean, "false", 0, 0, {}, "nothing moves by itself"},
 
     ConfigKey{"input", "mode", kChoice, "inputrc", 0, 0, "inputrc|emacs|vi", "of the line editor"},
@@ -146,10 +164,10 @@ constexpr std::array kKeys = {
               {},
               "what begins with a space is not kept"},
 
-    ConfigKey{"server", "listen", kText, "127.0.0.1:8080", 0, 0, {}, "address", kLater},
-    ConfigKey{"server", "api_key_env", kText, "", 0, 0, {}, "variable with the key", kLater},
+    ConfigKey{"server", "listen", kText, "127.0.0.1:8080", 0, 0, {}, "address", kServer},
+    ConfigKey{"server", "api_key_env", kText, "", 0, 0, {}, "variable with the key", kServer},
     ConfigKey{
-        "server", "share_ui_conversations", kBoolean, "false", 0, 0, {}, "share pages", kLater},
+        "server", "share_ui_conversations", kBoolean, "false", 0, 0, {}, "share pages", kServer},
 
     ConfigKey{"log", "level", kChoice, "info", 0, 0, "debug|info|warning|error", "what is logged"},
     ConfigKey{"log", "format", kChoice, "text", 0, 0, "text|json", "json = an object a line"},
@@ -157,8 +175,15 @@ constexpr std::array kKeys = {
     ConfigKey{"log", "files", kInteger, "3", 1, 1000, {}, "old files kept"},
     ConfigKey{"log", "prompts", kBoolean, "false", 0, 0, {}, "log texts too"},
 
-    ConfigKey{"privacy", "save_tokens", kBoolean, "true", 0, 0, {}, "ids of answers", kLater},
-    ConfigKey{"privacy", "save_logprobs", kBoolean, "false", 0, 0, {}, "alternatives", kLater},
+    ConfigKey{"privacy",
+              "save_tokens",
+              kBoolean,
+              "true",
+              0,
+              0,
+              {},
+              "ids of answers; without them [kv] keeps nothing, and an old chat is read again"},
+    ConfigKey{"privacy", "save_logprobs", kBoolean, "false", 0, 0, {}, "alternatives", kInspector},
     ConfigKey{"privacy", "temporary", kBoolean, "false", 0, 0, {}, "keep nothing of chats"},
 };
 

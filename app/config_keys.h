@@ -25,7 +25,10 @@ struct ConfigKey {
     double maximum = 0;
     std::string_view choices = {};  // of a choice, "a|b|c"
     std::string_view help = {};
-    bool effective = true;  // false: known, but nothing in this version reads it
+    // What it comes with, where nothing in this version reads it; empty: it has effect.
+    std::string_view waits_for = {};
+
+    constexpr bool effective() const { return waits_for.empty(); }
 };
 
 // In the order of the documentation, sections together.

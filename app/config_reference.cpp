@@ -80,9 +80,10 @@ std::string config_reference() {
     std::string later;
     std::string_view section = "none";
     for (const ConfigKey& key : config_keys()) {
-        if (!key.effective) {
+        if (!key.effective()) {
             later += "- `" + full_name(key) + "` (" + toml_text(built_in(key)) +
-                     "): " + std::string(key.help) + "\n";
+                     "): " + std::string(key.help) + ". Comes with " + std::string(key.waits_for) +
+                     "\n";
             continue;
         }
         if (key.section != section) {
@@ -93,7 +94,8 @@ std::string config_reference() {
         }
         text += row(key);
     }
-    return text + std::string(kProfiles) + later + "- every key of `[backends.NAME]`\n";
+    return text + std::string(kProfiles) + later +
+           "- every key of `[backends.NAME]`. Comes with remote backends\n";
 }
 
 }  // namespace app

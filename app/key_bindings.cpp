@@ -68,10 +68,10 @@ KeyBindings::KeyBindings(const Config& config) {
                     return hit;
                 });
                 if (same || shared.empty()) continue;
+                const std::string name(action.command->name);
                 notices_.push_back({.text = wish.where + ": " + std::string(shared) + " is on " +
-                                            std::string(other.command->name) + " too. " +
-                                            std::string(action.command->name) +
-                                            " keeps its own keys."});
+                                            name + " and on " + std::string(other.command->name) +
+                                            ". " + name + " keeps its own keys."});
                 keys_.erase(action.command);
                 break;
             }

@@ -77,7 +77,7 @@ class OneShot {
         if (options.timeout_seconds > 0)
             deadline_ = Clock::now() + std::chrono::duration_cast<Clock::duration>(
                                            std::chrono::duration<double>(options.timeout_seconds));
-        if (store != nullptr) kept_.emplace(*store, options.save);
+        if (store != nullptr) kept_.emplace(*store, options.save, options.keeping);
     }
     ~OneShot() { ::close(signal_fd_); }
     OneShot(const OneShot&) = delete;
@@ -214,6 +214,7 @@ void OneShot::on(chat::ModelReady& ready) {
         // Where neither the conversation is kept nor a folder was named, the engine has no disk.
         .persist = !options_.temporary,
         .cancel = cancel_};
+    options_.keeping.apply_to(request);
     if (options_.raw)
         request.prompt = options_.prompt;
     else

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "app/keeping.h"
 #include "app/sampling_layers.h"
 #include "core/chat/channel.h"
 #include "core/chat/protocol.h"
@@ -46,6 +47,7 @@ struct OneShotOptions {
     std::optional<std::string> resume = {};
     bool temporary = false;        // nothing is kept, in a folder that was named either
     bool save = false;             // question and answer become turns of a saved conversation
+    Keeping keeping = {};          // what goes to the disk beside the texts
     std::string data_folder = {};  // of saved conversations, where one is continued or saved
 };
 

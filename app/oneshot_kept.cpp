@@ -14,8 +14,8 @@ constexpr core::ConversationRef kConversation = 1;
 
 }  // namespace
 
-KeptConversation::KeptConversation(core::StoreChannel& store, bool saves)
-    : store_(store), saves_(saves) {
+KeptConversation::KeptConversation(core::StoreChannel& store, bool saves, const Keeping& keeping)
+    : store_(store), saves_(saves), keeping_(keeping) {
     const core::StoreEvent event = core::wait_for_event(store_);
     const auto* opened = std::get_if<core::StoreOpened>(&event);
     MOXIE_CHECK(opened != nullptr);
@@ -60,6 +60,7 @@ void KeptConversation::save(bool durable) {
                             .durable = durable};
     for (chat::TurnId id = saved_ + 1; id <= conversation_.size(); ++id) {
         request.turns.push_back(conversation_.turn(id));
+        keeping_.apply_to(request.turns.back());
         if (request.turns.back().state != chat::TurnState::streaming && saved_ + 1 == id)
             saved_ = id;
     }

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "app/keeping.h"
 #include "core/chat/conversation.h"
 #include "core/store/records.h"
 
@@ -14,7 +15,7 @@ class KeptConversation {
   public:
     // Waits until the store has opened. Throws core::Error(storage) when it could not, or cannot
     // save where `saves`.
-    KeptConversation(core::StoreChannel& store, bool saves);
+    KeptConversation(core::StoreChannel& store, bool saves, const Keeping& keeping);
 
     // Continues a saved conversation. Throws core::Error(usage) when there is none.
     void open(const std::string& prefix);
@@ -31,6 +32,7 @@ class KeptConversation {
   private:
     core::StoreChannel& store_;
     const bool saves_;
+    const Keeping keeping_;
     core::StoreRequestId last_request_ = 0;
     chat::Conversation conversation_;
     core::ConversationHead head_;

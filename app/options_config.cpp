@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "app/key_bindings.h"
 #include "app/options_parse.h"
 #include "core/base/error.h"
 
@@ -54,7 +55,10 @@ ConfigSources ConfigOptions::sources() const {
 
 Config ConfigOptions::load() const {
     Config config = Config::load(sources());
-    if (strict_) config.require_no_mistake();
+    if (strict_) {
+        require_no_mistake(config.notices());
+        require_no_mistake(KeyBindings(config).notices());
+    }
     return config;
 }
 

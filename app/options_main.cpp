@@ -190,6 +190,7 @@ void choose_kv_folder(const MainOptions& options, const Config& config, bool kee
     if (!config.boolean("kv.persist") || (options.kv_dir.empty() && !keeps)) return;
     engine.kv_directory = options.kv_dir.empty() ? default_kv_folder() : absolute(options.kv_dir);
     engine.kv_disk_bytes = static_cast<uint64_t>(config.number("kv.max_gb") * 1e9);
+    engine.kv_min_tokens = static_cast<uint32_t>(config.integer("kv.min_tokens"));
 }
 
 // The file that is meant: a path as it is, a name among the models of this machine.
@@ -237,6 +238,10 @@ void apply(const Config& config, OneShotOptions& common, BackendOptions& engine)
         common.context = static_cast<uint32_t>(config.integer("model.ctx"));
     engine.threads = static_cast<unsigned>(config.integer("model.threads"));
     common.escapes = config.text("terminal.color") == "always";
+    common.keeping = keeping_of(config);
+    // With one answer the end is now.
+    if (common.keeping.pages == KeepPages::at_the_end)
+        common.keeping.pages = KeepPages::after_answers;
 }
 
 SamplingLayers sampling_layers(const Config& config, const std::string& preset) {
@@ -273,7 +278,6 @@ ChatInvocation chat_invocation(MainOptions&& options, Config config, bool bundle
                      .control_socket = std::move(options.control),
                      .theme = config.text("ui.theme"),
                      .history_file = std::move(history),
-                     .no_motion = options.engine.fake_time || config.boolean("access.no_motion"),
                      .bundled_model = bundled};
     return {.chat = std::move(chat),
             .backend = std::move(options.engine),

@@ -48,7 +48,7 @@ SamplingValues values_of(const std::string& text, const std::string& path) {
             refuse(path, entry.line,
                    "unknown key \"" + entry.section + (entry.section.empty() ? "" : ".") +
                        entry.name + "\"");
-        if (!key->effective) continue;
+        if (!key->effective()) continue;
         if (!entry.value) refuse(path, entry.line, what_is_wrong(*key, "something else"));
         try {
             values[entry.name] = toml_text(checked_value(*key, *entry.value));

@@ -34,6 +34,9 @@ class Residency {
     // Of the line that is shown.
     const chat::KvEntry* current() const { return of(current_); }
 
+    // Memory and disk of the whole cache, as they were told last; without lines.
+    const chat::KvListed& totals() const { return totals_; }
+
     // Rows for /kv list.
     std::string report() const;
 

@@ -39,7 +39,7 @@ void set_value(SamplingChoice& choice, std::string_view name, std::string_view v
 SamplingValues chosen(const Config& config, const std::function<bool(ConfigLayer)>& wanted) {
     SamplingValues values;
     for (const ConfigKey& key : config_keys()) {
-        if (key.section != "sampling" || !key.effective) continue;
+        if (key.section != "sampling" || !key.effective()) continue;
         const Setting& setting = config.setting(full_name(key));
         if (wanted(setting.layer)) values[std::string(key.name)] = toml_text(setting.value);
     }

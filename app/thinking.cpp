@@ -17,7 +17,29 @@ size_t begun(std::string_view text, std::string_view tag) {
     return 0;
 }
 
+size_t skip_blanks(std::string_view text, size_t at) {
+    return std::min(text.find_first_not_of(kBlanks, at), text.size());
+}
+
 }  // namespace
+
+Reasoning reasoning_of(std::string_view text, bool complete) {
+    const size_t first = skip_blanks(text, 0);
+    const std::string_view rest = text.substr(first);
+    if (!rest.starts_with(kBegin)) {
+        const bool undecided = !complete && kBegin.starts_with(rest);
+        return {.answer = undecided ? text.size() : 0};
+    }
+    Reasoning found{.there = true, .begin = skip_blanks(text, first + kBegin.size())};
+    const size_t tag = text.find(kEnd, first + kBegin.size());
+    found.answer =
+        tag == std::string_view::npos ? text.size() : skip_blanks(text, tag + kEnd.size());
+    const size_t end = tag != std::string_view::npos ? tag
+                       : complete                    ? text.size()
+                                                     : text.size() - begun(text, kEnd);
+    found.end = std::max(text.substr(0, end).find_last_not_of(kBlanks) + 1, found.begin);
+    return found;
+}
 
 ThinkingFilter::Piece ThinkingFilter::take(std::string_view text) {
     held_ += text;

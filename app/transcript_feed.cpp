@@ -22,6 +22,7 @@ constexpr uint64_t kNoticeKeys = uint64_t{1} << 32U;
 constexpr uint64_t kQueueKeys = uint64_t{1} << 33U;
 constexpr uint64_t kAttachedKey = kQueueKeys - 1;
 constexpr uint64_t kDividerKeys = kNoticeKeys / 2;
+constexpr uint64_t kThinkingKeys = uint64_t{3} << 62U;
 constexpr size_t kLabelColumns = 12;
 
 uint64_t queue_key(const chat::Prompt& prompt) {
@@ -70,6 +71,24 @@ std::string aside_of(const Turn& turn, const chat::Conversation& conversation) {
     return aside;
 }
 
+Reasoning reasoning_in(const Turn& turn) {
+    if (turn.role == chat::Role::user) return {};
+    return reasoning_of(turn.text, turn.state != TurnState::streaming);
+}
+
+// "412 tokens, 9.1 s": the share that they have of the time in which the answer was written.
+std::string thinking_figures(const Turn& turn, const Reasoning& reasoning) {
+    const auto count = static_cast<uint64_t>(
+        std::ranges::lower_bound(turn.text_offsets, reasoning.end) - turn.text_offsets.begin());
+    if (count == 0) return {};
+    std::string text = core::with_commas(count) + (count == 1 ? " token" : " tokens");
+    const chat::Usage& usage = turn.usage;
+    if (usage.generated > 0 && usage.decode_seconds > 0)
+        text += ", " + core::human_seconds(usage.decode_seconds * static_cast<double>(count) /
+                                           usage.generated);
+    return text;
+}
+
 // Of the divider before the first turn that is inside.
 std::string divider_text(size_t outside) {
     return "╌╌╌ " + std::to_string(outside) +
@@ -78,6 +97,13 @@ std::string divider_text(size_t outside) {
 }
 
 }  // namespace
+
+std::optional<ThinkingView> thinking_view_named(std::string_view name) {
+    if (name == "fold") return ThinkingView::fold;
+    if (name == "show") return ThinkingView::show;
+    if (name == "hide") return ThinkingView::hide;
+    return std::nullopt;
+}
 
 TranscriptFeed::TranscriptFeed(ChatSession& session, const MessageFiles& message_files,
                                ui::Transcript& transcript)
@@ -99,10 +125,27 @@ void TranscriptFeed::sync() {
         transcript_.touch(index);
 }
 
+void TranscriptFeed::show_last_notice() {
+    if (!session_.notices().empty())
+        transcript_.show_from_top(kNoticeKeys + session_.notices().back().id);
+}
+
+void TranscriptFeed::show(TurnId turn, size_t byte) {
+    const std::string_view text = session_.conversation().turn(turn).text;
+    const size_t begin = reasoning_in(session_.conversation().turn(turn)).answer;
+    transcript_.show(turn,
+                     byte < begin ? 0 : core::sanitize(text.substr(begin, byte - begin)).size());
+}
+
 TranscriptFeed::State TranscriptFeed::state() const {
+    const chat::Conversation& conversation = session_.conversation();
     State state{.conversation = session_.conversation_number(),
-                .revision = session_.conversation().revision(),
-                .notices = session_.notices().size()};
+                .revision = conversation.revision(),
+                .notices = session_.notices().size(),
+                .thinking = thinking_};
+    if (const TurnId tip = conversation.tip();
+        tip != 0 && conversation.turn(tip).state == TurnState::streaming)
+        state.tip_thinks = reasoning_in(conversation.turn(tip)).there;
     if (!session_.notices().empty()) state.last_notice = session_.notices().back().id;
     for (const Entry& entry : waiting())
         state.waiting.push_back(entry.key);
@@ -150,6 +193,8 @@ std::vector<TranscriptFeed::Entry> TranscriptFeed::entries() const {
             outside = 0;
         }
         outside += leaves ? 1 : 0;
+        if (thinking_ != ThinkingView::hide && reasoning_in(conversation.turn(id)).there)
+            entries.push_back(thinking_entry(id));
         entries.push_back(entry_of(id));
         add_notices(id);
     }
@@ -164,6 +209,15 @@ TranscriptFeed::Entry TranscriptFeed::entry_of(TurnId id) const {
             .bytes = turn.text.size(),
             .block = [this, id] { return block_of(session_.conversation().turn(id)); },
             .grows = turn.state == TurnState::streaming || !turn.files.empty()};
+}
+
+TranscriptFeed::Entry TranscriptFeed::thinking_entry(TurnId id) const {
+    const Turn& turn = session_.conversation().turn(id);
+    const bool shown = thinking_ == ThinkingView::show;
+    return {.key = kThinkingKeys + uint64_t{id} * 2 + (shown ? 1 : 0),
+            .bytes = shown ? turn.text.size() : 0,
+            .block = [this, id] { return thinking_block(session_.conversation().turn(id)); },
+            .grows = turn.state == TurnState::streaming};
 }
 
 TranscriptFeed::Entry TranscriptFeed::entry_of(const Notice& notice) const {
@@ -205,18 +259,36 @@ std::vector<TranscriptFeed::Entry> TranscriptFeed::waiting() const {
 
 TranscriptFeed::Block TranscriptFeed::block_of(const Turn& turn) const {
     const bool user = turn.role == chat::Role::user;
+    const size_t begin = reasoning_in(turn).answer;
     return {.item = {.label = label_of(turn),
                      .aside = aside_of(turn, session_.conversation()),
                      .label_style = user ? StyleName::role_user : StyleName::role_assistant,
                      .text_style = turn.flags.excluded || turn.flags.outside
                                        ? StyleName::outside_context
                                        : StyleName::text},
-            .text = turn.text,
+            .text = std::string_view(turn.text).substr(begin),
+            .text_begin = begin,
             .marks = turn.marks,
             .sampling = &turn.sampling,
             .trailer = turn.files.empty() ? trailer_of(turn) : files_text(turn.files),
             .trailer_style = turn.state == TurnState::error ? StyleName::error : StyleName::notice,
             .files = &turn.files};
+}
+
+// Folded it is a row by itself; what grows there stands below the text, of which there is none.
+TranscriptFeed::Block TranscriptFeed::thinking_block(const Turn& turn) const {
+    const Reasoning reasoning = reasoning_in(turn);
+    const std::string figures = thinking_figures(turn, reasoning);
+    if (thinking_ == ThinkingView::fold)
+        return {.item = {},
+                .trailer = "▸ thinking" + (figures.empty() ? "" : " (" + figures + ")"),
+                .trailer_style = StyleName::thinking};
+    return {.item = {.label = "▾ thinking",
+                     .aside = figures,
+                     .label_style = StyleName::thinking,
+                     .text_style = StyleName::thinking},
+            .text = std::string_view(turn.text).substr(reasoning.begin,
+                                                       reasoning.end - reasoning.begin)};
 }
 
 TranscriptFeed::Block TranscriptFeed::waiting_block(const chat::Prompt& prompt,
@@ -253,7 +325,7 @@ void TranscriptFeed::fill(size_t index) {
     // Marks are made at the end of what was there, so that earlier text never changes.
     for (size_t i = transcript_.marks(index); i < block.marks.size(); ++i) {
         const chat::ParameterMark& mark = block.marks[i];
-        text_to(mark.text_bytes);
+        text_to(mark.text_bytes - std::min(mark.text_bytes, block.text_begin));
         const chat::Sampling& before =
             i == 0 ? *block.sampling : block.marks[i - 1].change.sampling;
         transcript_.append_mark(index, "┊" + change_label(before, mark.change.sampling) + " @" +

@@ -31,7 +31,9 @@ class ChatsKept : public testing::Test {
 
   protected:
     std::string run(std::vector<std::string> arguments) const {
-        const auto result = run_program({.arguments = std::move(arguments), .home = home.path()});
+        const auto result = run_program({.arguments = std::move(arguments),
+                                         .home = home.path(),
+                                         .environment = {{"MOXIE_KV_MIN_TOKENS", "0"}}});
         EXPECT_EQ(result.status, 0) << result.err;
         return result.out;
     }

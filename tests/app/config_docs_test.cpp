@@ -35,7 +35,7 @@ TEST(ConfigDocuments, TheDefaultFileWithoutItsCommentSignsIsWithoutMistakes) {
     const support::TemporaryFolder folder;
     std::ofstream(folder.path() + "/config.toml") << text;
     const Config config = Config::load({.user_file = folder.path() + "/config.toml"});
-    EXPECT_NO_THROW(config.require_no_mistake());
+    EXPECT_NO_THROW(require_no_mistake(config.notices()));
     EXPECT_TRUE(config.is_set("log.prompts"));
 }
 

@@ -95,7 +95,7 @@ TEST_F(ConfigTest, AnUnknownKeyIsToldWithItsLineTheNearestNameAndTheDefault) {
                             "mean \"temperature\"? Using default 0.8."));
     EXPECT_EQ(config.integer("sampling.top_k"), 20);
     try {
-        config.require_no_mistake();
+        require_no_mistake(config.notices());
         FAIL();
     } catch (const core::Error& error) {
         EXPECT_EQ(error.kind(), core::ErrorKind::config);
@@ -122,7 +122,7 @@ TEST_F(ConfigTest, ASyntaxErrorIsToldWithLineAndColumnAndTheFileIsIgnored) {
     EXPECT_THAT(config.notices()[0].text,
                 testing::EndsWith("Started with defaults; fix and /config reload."));
     EXPECT_EQ(config.integer("model.ctx"), 8192);
-    EXPECT_THROW(config.require_no_mistake(), core::Error);
+    EXPECT_THROW(require_no_mistake(config.notices()), core::Error);
 }
 
 TEST_F(ConfigTest, ValuesOutOfRangeOrOfAnotherTypeAreToldAndNotUsed) {
@@ -174,7 +174,7 @@ TEST_F(ConfigTest, KeysWithoutEffectAreToldButNoMistake) {
         texts_of(config),
         ElementsAre("config.toml:2: ui.mouse is known, but has no effect in this version.",
                     "config.toml:4: [backends] is known, but has no effect in this version."));
-    EXPECT_NO_THROW(config.require_no_mistake());
+    EXPECT_NO_THROW(require_no_mistake(config.notices()));
 }
 
 TEST_F(ConfigTest, ProfilesApplyToModelsWhoseNameFitsTheirGlob) {

@@ -80,6 +80,7 @@ class KeptChat {
     std::string screen() const;
 
     ChatApp& app() { return *app_; }
+    const ui::HeadlessTerminal& terminal() const { return terminal_; }
     const ChatSession& session() const { return app_->session(); }
     const chat::Conversation& conversation() const { return session().conversation(); }
 

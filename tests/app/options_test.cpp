@@ -73,6 +73,7 @@ TEST_F(OptionsTest, PagesOfChatsAreKeptInTheCacheUpToTwentyGigabytes) {
               "/elsewhere");
     EXPECT_EQ(chat({"--kv-disk", "0.5"}).backend.kv_disk_bytes, 500'000'000U);
     EXPECT_EQ(chat({"--no-kv-disk"}).backend.kv_directory, "");
+    EXPECT_EQ(chat({}).backend.kv_min_tokens, 256U);
     expect_refused({"--kv-disk", "-1"}, "--kv-disk");
 }
 

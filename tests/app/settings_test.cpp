@@ -1,6 +1,7 @@
 // What is configured comes into force in the chat: layers, profiles, presets, what opens first.
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -254,6 +255,56 @@ TEST_F(SettingsTest, WithoutAQueueEnterWaitsForTheAnswer) {
     chat.enter("and this");
     EXPECT_TRUE(chat.session().queue().empty());
     EXPECT_EQ(chat.app().composer_text(), "and this");
+}
+
+TEST_F(SettingsTest, PagesAreWrittenAtTheEndWhereThatIsConfigured) {
+    KeptChat chat(folder.path(), options("[kv]\nsave_on = \"exit\"\n"));
+    chat.ready();
+    chat.enter("hello");
+    chat.until([&] { return chat.session().activity() == Activity::prefill; }, "an answer");
+    const auto request = chat.take_generate();
+    ASSERT_TRUE(request);
+    EXPECT_TRUE(request->persist);
+    EXPECT_TRUE(request->write_later);
+    const auto saves = [&chat] {
+        const std::vector<chat::Kv> asked = chat.take_kv();
+        return std::ranges::count(asked, chat::KvAction::save, &chat::Kv::action);
+    };
+    EXPECT_EQ(saves(), 0);
+    chat.finish();
+    chat.enter("/model /models/llama.gguf");
+    EXPECT_EQ(saves(), 1) << "the memory goes with the model";
+    chat.ready("llama");
+    chat.app().end({});
+    chat.wait(std::chrono::milliseconds(1));
+    EXPECT_EQ(saves(), 1);
+}
+
+TEST_F(SettingsTest, PagesAreNotWrittenWhereThatIsConfiguredOrNoIdsAreKept) {
+    for (const char* file : {"[kv]\nsave_on = \"never\"\n", "[privacy]\nsave_tokens = false\n"}) {
+        KeptChat chat(folder.path(), options(file));
+        chat.ready();
+        chat.enter("hello");
+        chat.until([&] { return chat.session().activity() == Activity::prefill; }, "an answer");
+        const auto request = chat.take_generate();
+        ASSERT_TRUE(request);
+        EXPECT_FALSE(request->persist) << file;
+    }
+}
+
+TEST_F(SettingsTest, WithoutIdsAnAnswerIsSavedAsTextAlone) {
+    {
+        KeptChat chat(folder.path(), options("[privacy]\nsave_tokens = false\n"));
+        chat.ready();
+        chat.converse("hello", {"hi", " there"});
+        EXPECT_EQ(chat.conversation().turn(2).tokens.size(), 2U) << "in memory they are needed";
+    }
+    ChatOptions again = options();
+    again.resume = "";
+    KeptChat chat(folder.path(), again);
+    chat.ready();
+    chat.until_seen("hi there");
+    EXPECT_TRUE(chat.conversation().turn(2).tokens.empty());
 }
 
 TEST_F(SettingsTest, AThemeThatIsNotThereIsToldAndTheUsualOneUsed) {

@@ -45,5 +45,33 @@ TEST(Thinking, ThatIsCutOffIsNoAnswer) {
     EXPECT_EQ(piece.thought, "and then");
 }
 
+TEST(Reasoning, IsFoundInTheWholeTextAsTheFilterTellsIt) {
+    const std::string text = "\n<think>\na < b </thin\nso\n</think>\n\nIt is <think> b";
+    const Reasoning found = reasoning_of(text, true);
+    EXPECT_TRUE(found.there);
+    EXPECT_EQ(text.substr(found.begin, found.end - found.begin), "a < b </thin\nso");
+    EXPECT_EQ(text.substr(found.answer), "It is <think> b");
+    EXPECT_FALSE(reasoning_of("<thinker> x", true).there);
+    EXPECT_EQ(reasoning_of("<thinker> x", true).answer, 0U);
+    EXPECT_EQ(reasoning_of("  <thi", true).answer, 0U) << "it is complete, so that is no tag";
+}
+
+TEST(Reasoning, OnlyGrowsWithTheText) {
+    const std::string text = " <think> one </thi two </think> three";
+    Reasoning before;
+    bool said = false;
+    for (size_t size = 0; size <= text.size(); ++size) {
+        const Reasoning now = reasoning_of(text.substr(0, size), false);
+        EXPECT_GE(now.end, before.end) << size;
+        EXPECT_TRUE(now.there || !before.there) << size;
+        said = said || (now.there && now.answer < size);
+        EXPECT_TRUE(said || now.answer == size) << "nothing of it is shown as an answer";
+        before = now;
+    }
+    EXPECT_TRUE(said);
+    EXPECT_EQ(text.substr(before.begin, before.end - before.begin), "one </thi two");
+    EXPECT_EQ(text.substr(before.answer), "three");
+}
+
 }  // namespace
 }  // namespace app

@@ -11,7 +11,7 @@
 namespace {
 
 namespace fs = std::filesystem;
-using e2e::Tmux;
+using e2e::contains;
 
 class SettingsInTmux : public e2e::ProgramInTmux {
   protected:
@@ -112,6 +112,70 @@ TEST_F(SettingsInTmux, TheLogHasTheAnswersFiguresAndPromptsAreKeptInTheHistory) 
     terminal->keys({"Up"});
     see("> a secret question");
     EXPECT_EQ(fs::status(home() / "STATE/moxie/history").permissions(), fs::perms(0600));
+}
+
+TEST_F(SettingsInTmux, ReasoningIsFoldedAndOpensWithAKey) {
+    start(scripted("[[reply]]\ntext = \"<think>because of it</think>So it is.\"\n"), 100, 30);
+    see("idle");
+    say("why?");
+    see("So it is.");
+    see("▸ thinking (");
+    EXPECT_FALSE(contains(terminal->screen(), "because"));
+    terminal->keys({"C-x", "v"});
+    see("▾ thinking because of it");
+    say("/think hide");
+    see_no("thinking because");
+    see("So it is.");
+}
+
+TEST_F(SettingsInTmux, ThePrefixShowsWhatMayFollowAndTheComposerTakesTheScreen) {
+    start_scripted();
+    say("hello");
+    see("the answer");
+    terminal->keys({"C-x"});
+    see("regen");
+    terminal->keys({"z"});
+    see_no("the answer");
+    terminal->keys({"C-x", "z"});
+    see("the answer");
+    terminal->keys({"F1"});
+    see("A unique beginning of a command is enough");
+}
+
+TEST_F(SettingsInTmux, CompletionsAreGoneThroughBackwardsAndThemesAreListed) {
+    start_scripted();
+    terminal->type("/theme ");
+    terminal->keys({"Tab"});
+    see("dark high-contrast light mono terminal");
+    terminal->keys({"BTab"});
+    see("> /theme terminal");
+    terminal->keys({"BTab"});
+    see("> /theme mono");
+    terminal->keys({"Enter"});
+    see("theme mono");
+}
+
+// What an answer has read is written by the real engine when the program ends, and not before.
+TEST_F(SettingsInTmux, PagesAreWrittenAtTheEndWhereThatIsConfigured) {
+    if (bundled_model().empty()) GTEST_SKIP() << "no model in models/";
+    const auto pages = [this] {
+        size_t files = 0;
+        std::error_code none;
+        for (fs::recursive_directory_iterator at(home() / "CACHE/moxie/kv", none), end;
+             !none && at != end; at.increment(none))
+            files += at->is_regular_file() ? 1 : 0;
+        return files;
+    };
+    start(command("--seed 1 --max-tokens 8", "MOXIE_KV_SAVE_ON=exit"));
+    see("idle");
+    say("a story about a fox");
+    see("cut off by --max-tokens 8");
+    see("● resident");
+    EXPECT_EQ(pages(), 0U);
+    terminal->keys({"C-d"});
+    then(command("-c --max-tokens 2"));
+    see("restored ");
+    EXPECT_GT(pages(), 0U);
 }
 
 }  // namespace

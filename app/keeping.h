@@ -1,0 +1,33 @@
+// What of conversations goes to the disk beside their texts, and when: [kv] and [privacy].
+#pragma once
+
+#include <cstdint>
+
+#include "app/config.h"
+#include "core/chat/conversation.h"
+
+namespace app {
+
+enum class KeepPages : uint8_t { after_answers, at_the_end, never };
+
+struct Keeping {
+    KeepPages pages = KeepPages::after_answers;
+    bool token_ids = true;  // of answers
+
+    // How the pages of an answer are kept.
+    void apply_to(chat::Generate& request) const {
+        request.persist = request.persist && pages != KeepPages::never;
+        request.write_later = pages == KeepPages::at_the_end;
+    }
+    // A turn as it is saved.
+    void apply_to(chat::Turn& turn) const {
+        if (token_ids) return;
+        turn.tokens.clear();
+        turn.text_offsets.clear();
+    }
+};
+
+// Pages contain the ids, so that they are not kept without them.
+Keeping keeping_of(const Config& config);
+
+}  // namespace app
