@@ -1,6 +1,7 @@
 #include "app/browser.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -114,20 +115,13 @@ void Browser::search_on(ChatApp& app, bool against) {
 
 // --- bookmarks --------------------------------------------------------------------------------
 
-std::map<std::string, TurnId>& Browser::bookmarks(const ChatApp& app) {
-    if (std::exchange(conversation_, app.session().conversation_number()) !=
-        app.session().conversation_number())
-        bookmarks_.clear();
-    return bookmarks_;
-}
-
 void Browser::letter(ChatApp& app, std::string_view name, Waiting what) {
     if (!is_letter(name)) return;
-    std::map<std::string, TurnId>& marks = bookmarks(app);
     if (what == Waiting::bookmark) {
-        marks[std::string(name)] = app.browsed();
+        app.session().set_bookmark(std::string(name), app.browsed());
         return app.toast("bookmark " + std::string(name), app.now());
     }
+    const std::map<std::string, TurnId>& marks = app.session().bookmarks();
     const auto mark = marks.find(std::string(name));
     if (mark == marks.end()) return app.toast("no bookmark " + std::string(name), app.now());
     if (!app.session().conversation().is_on_line(mark->second))

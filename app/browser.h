@@ -1,9 +1,8 @@
-// What going through the transcript remembers beside the selected message: a search, bookmarks, and
-// whether the next key is a part of one of these.
+// What going through the transcript remembers beside the selected message: a search, and whether
+// the next key is a part of one, or the letter of a bookmark.
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -42,7 +41,6 @@ class Browser {
     bool on_search_key(ChatApp& app, const ui::Key& key, std::string_view name);
     bool on_choice_key(ChatApp& app, std::string_view name);
     void letter(ChatApp& app, std::string_view name, Waiting what);
-    std::map<std::string, chat::TurnId>& bookmarks(const ChatApp& app);
 
     struct Place {
         chat::TurnId turn = 0;
@@ -58,8 +56,6 @@ class Browser {
     std::optional<Place> found_;
     chat::TurnId code_of_ = 0;  // whose blocks are copied one after another
     size_t next_block_ = 0;
-    uint32_t conversation_ = 0;  // that the bookmarks are in
-    std::map<std::string, chat::TurnId> bookmarks_;
 };
 
 }  // namespace app

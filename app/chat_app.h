@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "app/attachments.h"
+#include "app/background_command.h"
 #include "app/bell.h"
 #include "app/browser.h"
 #include "app/chat_models.h"
@@ -53,6 +54,16 @@ struct ChatOptions {
     std::string theme = {};
     std::string history_file = {};  // of prompts; empty: they are forgotten
     bool bundled_model = false;     // nobody chose the model: say what it is
+};
+
+// A question that waits for one key. n, Esc, C-c and C-g are no; every other key is nothing.
+struct KeyQuestion {
+    struct Answer {
+        std::string_view key;
+        std::function<void(ChatApp& app)> action;
+    };
+    std::string text;
+    std::vector<Answer> answers;
 };
 
 class ChatApp {
@@ -145,6 +156,12 @@ class ChatApp {
     void clear_line() { editor_.kill_line(); }
     // What goes with the message that is in it.
     MessageFiles& message_files() { return message_files_; }
+    void ask(KeyQuestion question) { question_ = std::move(question); }
+    // A command of the shell beside the chat (commands_run.cpp); null: none runs. What it prints
+    // goes with the next message.
+    void run_in_background(const std::string& line);
+    const BackgroundCommand* background() const { return background_.get(); }
+    void on_background(TimePoint now);  // its descriptor is readable
     // Another program gets the terminal.
     void go_out(Errand errand) { errand_ = std::move(errand); }
     TimePoint now() const { return now_; }
@@ -168,8 +185,7 @@ class ChatApp {
     bool on_offer_key(std::string_view name);
     bool on_panel_key(const ui::Key& key, std::string_view name);
     void on_paste(const std::string& text);
-    bool on_held_paste_key(std::string_view name);
-    std::string held_paste_text() const;
+    bool on_question_key(std::string_view name);
     bool move_vertically(const ui::Key& key);
     void submit(const std::string& line);
     void send_message(const std::string& line);
@@ -237,7 +253,8 @@ class ChatApp {
     std::optional<int> exit_status_;
     bool suspend_ = false;
     std::optional<Errand> errand_;
-    std::optional<std::string> held_paste_;  // waits for a word of the user
+    std::optional<KeyQuestion> question_;
+    std::unique_ptr<BackgroundCommand> background_;
     MessageFiles message_files_;
     bool quit_confirmed_ = false;
 };

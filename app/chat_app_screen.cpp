@@ -73,7 +73,8 @@ ui::ScreenState ChatApp::screen_state() const {
     if (prefix_.pressed()) insert("C-x-");
     if (prefix_.shown()) state.hints = keys_behind("C-x", bindings_);
     state.zoomed = zoomed_;
-    if (held_paste_) insert(held_paste_text());
+    if (background_) insert("running " + background_->line() + " (C-c stops it)");
+    if (question_) insert(question_->text);
     if (const std::string hint = browser_.hint(*this); !hint.empty())
         insert(hint);
     else if (browsed_ != 0)

@@ -49,7 +49,7 @@ void ChatApp::on_key(const Key& key) {
         if (!run_key(*this, "C-x " + name)) give_to_editor(prefix.bytes + key.bytes);
         return;
     }
-    if (on_held_paste_key(name)) return;
+    if (on_question_key(name)) return;
     if (name == "C-c") return interrupt(now_);
     if (on_offer_key(name) || on_panel_key(key, name) || on_browse_key(key, name))
         return changed_by_user();
@@ -107,24 +107,32 @@ void ChatApp::on_paste(const std::string& text) {
     const auto lines = std::count(text.begin(), text.end(), '\n') + 1;
     if (lines <= settings_.config().integer("terminal.paste_lines_confirm"))
         return editor_.paste(text);
-    held_paste_ = text;
+    const auto all = core::with_commas(static_cast<uint64_t>(lines));
+    const auto insert_it = [text](ChatApp& app) { app.insert(text); };
+    const auto attach_it = [text](ChatApp& app) {
+        app.message_files().attach_text("pasted", text);
+        app.changed_by_user();
+    };
+    ask({.text = "paste " + all + " lines? y yes, f as a file with the message, n no",
+         .answers = {{"y", insert_it}, {"Enter", insert_it}, {"f", attach_it}}});
 }
 
-std::string ChatApp::held_paste_text() const {
-    const auto lines = std::count(held_paste_->begin(), held_paste_->end(), '\n') + 1;
-    return "paste " + core::with_commas(static_cast<uint64_t>(lines)) +
-           " lines? y yes, f as a file with the message, n no";
-}
-
-bool ChatApp::on_held_paste_key(std::string_view name) {
-    if (!held_paste_) return false;
-    if (name == "y" || name == "Enter") {
-        editor_.paste(*std::exchange(held_paste_, std::nullopt));
-    } else if (name == "f") {
-        message_files_.attach_text("pasted", *std::exchange(held_paste_, std::nullopt));
-        changed_by_user();
-    } else if (name == "n" || name == "Esc" || name == "C-c" || name == "C-g") {
-        held_paste_.reset();
+bool ChatApp::on_question_key(std::string_view name) {
+    if (!question_) return false;
+    if (name == "n" || name == "Esc" || name == "C-c" || name == "C-g") {
+        question_.reset();
+        return true;
+    }
+    for (const KeyQuestion::Answer& answer : question_->answers) {
+        if (answer.key != name) continue;
+        const auto action = answer.action;
+        question_.reset();
+        try {
+            action(*this);
+        } catch (const core::Error& error) {
+            refuse(error.sentence());
+        }
+        return true;
     }
     return true;
 }
@@ -238,6 +246,8 @@ void ChatApp::interrupt(TimePoint now) {
     changed_by_user();
     if (editor_.wants_all_keys()) {
         editor_.abort();
+    } else if (background_) {
+        background_->stop();
     } else if (session_.busy()) {
         session_.stop();
         // What waits is not sent after a stop; it comes back to be looked at.

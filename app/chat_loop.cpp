@@ -142,6 +142,8 @@ class ChatLoop {
         const bool told = store_ != nullptr && is_ready(3);
         if (models_index_ != 0 && is_ready(models_index_)) app_.on_models_found();
         if (theme_index_ != 0 && is_ready(theme_index_)) app_.on_theme_changed();
+        if (background_index_ != 0 && is_ready(background_index_))
+            app_.on_background(steady_clock::now());
         if (told) store_->events.acknowledge();
         if (is_ready(1)) channel_.acknowledge_events();
         if (told || is_ready(1)) app_.on_events(steady_clock::now());
@@ -187,6 +189,11 @@ class ChatLoop {
         if (const int theme = app_.theme_watch().fd(); theme >= 0) {
             theme_index_ = fds_.size();
             fds_.push_back({.fd = theme, .events = POLLIN, .revents = 0});
+        }
+        background_index_ = 0;
+        if (app_.background() != nullptr) {
+            background_index_ = fds_.size();
+            fds_.push_back({.fd = app_.background()->fd(), .events = POLLIN, .revents = 0});
         }
         if (guest_) {
             fds_.front().fd = -1;  // keys are the guest's
@@ -263,6 +270,7 @@ class ChatLoop {
     size_t guest_index_ = 0;              // in fds_
     size_t theme_index_ = 0;              // in fds_; 0: it is built in
     size_t models_index_ = 0;             // in fds_; 0: nothing is looked for
+    size_t background_index_ = 0;         // in fds_; 0: nothing runs
 };
 
 }  // namespace

@@ -130,6 +130,7 @@ void ChatSession::restart(bool temporary) {
     title_.clear();
     redo_.clear();
     removed_.clear();
+    bookmarks_.clear();
     notices_.clear();
     queue_.clear();
     question_.reset();
@@ -293,6 +294,7 @@ void ChatSession::on(const chat::Failed& failed, TimePoint now) {
     updates_.erase(failed.id);
     if (line_states_.on(failed)) return;
     if (file_tokens_.on(failed)) return;
+    if (spellings_.erase(failed.id) > 0) return say(failed.sentence, true);
     if (const auto asked = kv_requests_.find(failed.id); asked != kv_requests_.end()) {
         if (asked->second.asked_for) say(failed.sentence, true);
         kv_requests_.erase(asked);

@@ -146,6 +146,10 @@ class ChatSession {
     // Asks about or changes what the KV cache has of the conversation: list tells, save and
     // prefetch act on the line that is shown, drop on all lines. Returns why not, or nothing.
     std::optional<std::string> manage_kv(chat::KvAction action);
+    // The same for a saved conversation, by its whole id (chat_session_library.cpp).
+    std::optional<std::string> manage_kv(chat::KvAction action, const std::string& conversation);
+    // Asks the engine about tokens; `then` gets what it says, unless it fails, which is told.
+    void spell(chat::Spell question, std::function<void(const chat::Spelled& spelled)> then);
     // --- the tree: nothing is overwritten. What is said no to is said why; nothing: it is done.
     // Answers again, as siblings: the prompt of the attempt, 0: the last one on the line.
     std::optional<std::string> regenerate(Attempt attempt, TimePoint now);
@@ -186,6 +190,9 @@ class ChatSession {
     uint32_t reserved() const;
     // Turns of the line that the window has no room for.
     uint32_t turns_outside() const { return conversation_.turns_outside(); }
+    // Letters for turns of this conversation, kept with it.
+    const std::map<std::string, chat::TurnId>& bookmarks() const { return bookmarks_; }
+    void set_bookmark(const std::string& letter, chat::TurnId turn);
     // A turn with all that follows it is not shown any more; the newest removal is taken back.
     std::optional<std::string> remove_subtree(chat::TurnId id);
     std::optional<std::string> restore_subtree();
@@ -295,6 +302,7 @@ class ChatSession {
         bool asked_for = false;  // by the user, who is told how it ended
         TimePoint started;
         chat::Progress progress = {};
+        std::string of = {};  // the title of another conversation; empty: this one's
     };
     // An answer that waits for the exact size of its prompt.
     struct Counting {
@@ -364,6 +372,7 @@ class ChatSession {
     void save_waiting_pages();
     void ask_kv(chat::KvAction action, const std::vector<chat::TurnId>& ends, bool asked_for);
     void tell_kv(const KvRequest& ended);
+    bool ask_kv_of(const core::LineRead& read);
     void say_after(chat::TurnId turn, std::string text, bool error = false);
 
     void on(const core::StoreOpened& opened, TimePoint now);
@@ -376,9 +385,11 @@ class ChatSession {
     void on(const core::Removed& removed, TimePoint now);
     void on(const core::Exported& exported, TimePoint now);
     void on(const core::Imported& imported, TimePoint now);
+    void on(const core::Checked& checked, TimePoint now);
     void on(const core::StoreFailed& failed, TimePoint now);
 
     void on(const chat::Counted& counted, TimePoint now);
+    void on(const chat::Spelled& spelled, TimePoint now);
     void on(const chat::ModelReady& ready, TimePoint now);
     void on(const chat::KvListed& listed, TimePoint now);
     void on(const chat::Done& done, TimePoint now);
@@ -417,9 +428,12 @@ class ChatSession {
     chat::RequestId unloading_ = 0;
     bool prefetch_wanted_ = false;  // when the model is there
     std::map<chat::RequestId, KvRequest> kv_requests_;
-    std::string title_;                     // given by the user or the store
-    std::vector<chat::TurnId> redo_;        // ends of lines that were left with undo
-    std::vector<Cut> removed_;              // newest last
+    std::map<core::StoreRequestId, KvRequest> kv_reading_;  // whose lines the store reads
+    std::map<chat::RequestId, std::function<void(const chat::Spelled&)>> spellings_;
+    std::string title_;               // given by the user or the store
+    std::vector<chat::TurnId> redo_;  // ends of lines that were left with undo
+    std::vector<Cut> removed_;        // newest last
+    std::map<std::string, chat::TurnId> bookmarks_;
     std::string rewritten_;                 // why the past is another one since the last answer
     bool reread_wanted_ = false;            // the user is told what that costs
     chat::RequestId reported_listing_ = 0;  // a KvListed that the user asked for

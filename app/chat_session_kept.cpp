@@ -110,6 +110,7 @@ void ChatSession::on(const core::StoreFailed& failed, TimePoint now) {
         return send_next(now);
     }
     if (line_states_.on(failed)) return;
+    if (kv_reading_.erase(failed.id) > 0) return say(failed.sentence, true);
     // Where nothing can be saved at all, that was told when the store opened.
     if (saver_.on(failed) && saver_.saves()) say(failed.sentence, true);
     if (library_.on(failed)) say(failed.sentence, true);
@@ -159,7 +160,7 @@ void ChatSession::on(core::Loaded& loaded, TimePoint now) {
 }
 
 void ChatSession::on(const core::LineRead& read, TimePoint /*now*/) {
-    line_states_.on(read);
+    if (!ask_kv_of(read)) line_states_.on(read);
 }
 
 void ChatSession::adopt(const Opening& opened, core::StoredConversation stored, TimePoint now) {
@@ -171,6 +172,7 @@ void ChatSession::adopt(const Opening& opened, core::StoredConversation stored, 
     title_ = stored.head.title;
     redo_.clear();
     removed_.clear();
+    bookmarks_ = std::move(stored.head.bookmarks);
     // What was told before a conversation was there stays above it.
     std::erase_if(notices_, [](const Notice& notice) { return notice.after != 0; });
     if (options_.system_chosen) conversation_.set_system(options_.system);
@@ -246,6 +248,12 @@ std::optional<std::string> ChatSession::manage_kv(chat::KvAction action) {
 }
 
 void ChatSession::on(const chat::KvListed& listed, TimePoint /*now*/) {
+    if (const auto asked = kv_requests_.extract(listed.id); !asked.empty()) {
+        const chat::KvEntry entry =
+            listed.entries.empty() ? chat::KvEntry{} : listed.entries.front();
+        return say(asked.mapped().of + ": " + residency_label(entry) + ", " +
+                   core::with_commas(entry.tokens) + " tokens");
+    }
     if (line_states_.on(listed) || !residency_.on(listed)) return;
     if (std::exchange(reread_wanted_, false)) tell_reread();
     if (listed.id != reported_listing_) return;
@@ -256,13 +264,22 @@ void ChatSession::on(const chat::KvListed& listed, TimePoint /*now*/) {
 void ChatSession::tell_kv(const KvRequest& ended) {
     const uint64_t restored = ended.progress.done;
     const double seconds = std::chrono::duration<double>(now_ - ended.started).count();
+    if (ended.action == chat::KvAction::prefetch && !ended.progress.reason.empty())
+        say("Saved state for this branch failed its check and was dropped; the next answer "
+            "re-reads "
+            "it.");
     if (ended.action == chat::KvAction::prefetch && restored > 0) {
-        say(restored_text(restored, seconds));
+        say((ended.of.empty() ? "" : ended.of + ": ") + restored_text(restored, seconds));
     } else if (ended.asked_for) {
+        const std::string of = ended.of.empty() ? "" : ended.of + ": ";
         switch (ended.action) {
-            case chat::KvAction::prefetch: say("There was nothing to restore."); break;
-            case chat::KvAction::save: say("What was read of this line is on the disk."); break;
-            case chat::KvAction::drop: say("Dropped; the next answer reads it all again."); break;
+            case chat::KvAction::prefetch: say(of + "There was nothing to restore."); break;
+            case chat::KvAction::save:
+                say(of + "What was read of this line is on the disk.");
+                break;
+            case chat::KvAction::drop:
+                say(of + "Dropped; the next answer reads it all again.");
+                break;
             case chat::KvAction::list: break;
         }
     }

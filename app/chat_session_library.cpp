@@ -28,6 +28,7 @@ std::optional<std::string> ChatSession::export_to(std::string path, bool whole_t
     copy->head.id = conversation_id();
     copy->head.created = conversation_.turn(1).created;
     copy->head.updated = now_in_ms();
+    copy->head.bookmarks = bookmarks_;
     copy->conversation = conversation_;
     if (saver_.store() == nullptr) {
         const std::string text =
@@ -60,9 +61,49 @@ void ChatSession::on(const core::Imported& imported, TimePoint /*now*/) {
     tell(library_.on(imported));
 }
 
+void ChatSession::on(const core::Checked& checked, TimePoint /*now*/) {
+    library_.on(checked);
+}
+
 void ChatSession::on(const core::Removed& removed, TimePoint /*now*/) {
     tell(library_.on(removed));
     if (const auto restored = library_.take_restored(); restored && !busy()) open(*restored);
+}
+
+void ChatSession::set_bookmark(const std::string& letter, chat::TurnId turn) {
+    bookmarks_[letter] = turn;
+    library_.bookmark(letter, turn);
+}
+
+// --- what the KV cache has of them ------------------------------------------------------------
+
+std::optional<std::string> ChatSession::manage_kv(chat::KvAction action,
+                                                  const std::string& conversation) {
+    if (conversation == conversation_id()) return manage_kv(action);
+    if (!model_) return "No model is loaded; /model PATH loads one.";
+    core::ReadLine question{.id = saver_.next_request(),
+                            .conversation = conversation,
+                            .model = model_->name,
+                            .all = action == chat::KvAction::drop};
+    kv_reading_[question.id] = {.action = action,
+                                .asked_for = true,
+                                .started = now_,
+                                .of = conversation + " " + library_.title_of(conversation)};
+    saver_.store()->requests.push(std::move(question));
+    return std::nullopt;
+}
+
+// False: the lines were read for somebody else.
+bool ChatSession::ask_kv_of(const core::LineRead& read) {
+    auto asked = kv_reading_.extract(read.id);
+    if (asked.empty()) return false;
+    if (!model_) return true;
+    chat::Kv request{
+        .id = channel_.next_id(), .action = asked.mapped().action, .lines = read.lines};
+    asked.mapped().started = now_;
+    kv_requests_[request.id] = std::move(asked.mapped());
+    channel_.submit(std::move(request));
+    return true;
 }
 
 // --- removing ---------------------------------------------------------------------------------

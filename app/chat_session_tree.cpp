@@ -172,6 +172,7 @@ std::optional<std::string> ChatSession::fork(TurnId last, std::string title) {
     notices_.clear();
     redo_.clear();
     removed_.clear();
+    bookmarks_.clear();  // of the other conversation
     title_ = title.empty() ? old_title + " (fork)" : std::move(title);
     say("A fork of \"" + old_title + "\"" +
         (origin.conversation.empty() ? "."

@@ -67,9 +67,9 @@ void run_checked(ChatApp& app, std::string_view line) {
 
 std::span<const CommandGroup> command_groups() {
     static const std::array groups = {
-        message_commands(), conversation_commands(), tree_commands(),
-        context_commands(), settings_commands(),     model_commands(),
-        general_commands(), key_commands(),          browse_commands()};
+        message_commands(), run_commands(),     conversation_commands(), instruction_commands(),
+        tree_commands(),    context_commands(), settings_commands(),     bias_commands(),
+        model_commands(),   general_commands(), key_commands(),          browse_commands()};
     return groups;
 }
 

@@ -45,9 +45,12 @@ struct CommandGroup {
 // The groups, each in its file.
 CommandGroup conversation_commands();  // commands_kept.cpp
 CommandGroup message_commands();       // commands_message.cpp
+CommandGroup instruction_commands();   // commands_instructions.cpp
+CommandGroup run_commands();           // commands_run.cpp
 CommandGroup tree_commands();          // commands_tree.cpp
 CommandGroup context_commands();       // commands_context.cpp
 CommandGroup settings_commands();      // commands_settings.cpp
+CommandGroup bias_commands();          // commands_bias.cpp
 CommandGroup model_commands();         // commands_models.cpp
 CommandGroup general_commands();       // commands_general.cpp
 CommandGroup key_commands();           // commands_keys.cpp

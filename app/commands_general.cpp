@@ -1,13 +1,13 @@
-// Commands of the program: help, cache, system prompt.
+// Commands of the program.
 #include <algorithm>
 #include <array>
 #include <string>
 
-#include "app/attachments.h"
 #include "app/chat_app.h"
 #include "app/command_words.h"
 #include "app/commands.h"
-#include "app/errands.h"
+#include "app/doctor.h"
+#include "core/base/paths.h"
 
 namespace app {
 namespace {
@@ -27,51 +27,27 @@ std::vector<std::string> complete_help(const ChatApp& /*app*/, std::string_view 
     return found;
 }
 
-struct KvWord {
-    std::string_view name;
-    chat::KvAction action;
-};
-
-constexpr std::array kKvWords = {
-    KvWord{"list", chat::KvAction::list}, KvWord{"save", chat::KvAction::save},
-    KvWord{"drop", chat::KvAction::drop}, KvWord{"prefetch", chat::KvAction::prefetch}};
-
-void run_kv(ChatApp& app, std::string_view arguments) {
-    const std::string_view word = arguments.empty() ? "list" : arguments;
-    for (const KvWord& known : kKvWords)
-        if (known.name == word) return app.report(app.session().manage_kv(known.action));
-    usage("/kv " + std::string(arguments), "unknown", "there are list, save, drop and prefetch");
+Patient patient_of(const ChatApp& app) {
+    const ChatSession& session = app.session();
+    const ui::Size size = app.screen().size();
+    const chat::KvListed& cache = session.residency().totals();
+    return {.config = app.settings().config(),
+            .terminal_size = std::to_string(size.columns) + "x" + std::to_string(size.rows),
+            .data_folder = session.saver().store() == nullptr ? "" : core::data_folder(),
+            .cache = {
+                .bytes = cache.disk_bytes, .pages = cache.disk_pages, .budget = cache.disk_budget}};
 }
 
-std::vector<std::string> complete_kv(const ChatApp& /*app*/, std::string_view begun) {
-    std::vector<std::string> found;
-    for (const KvWord& word : kKvWords)
-        if (word.name.starts_with(begun)) found.emplace_back(word.name);
-    return found;
-}
-
-void set_system(ChatApp& app, const std::string& text) {
-    app.session().set_system(text);
-    app.say(text.empty() ? "System prompt removed."
-                         : "System prompt set; it is in force from the next answer on.");
-}
-
-void run_system(ChatApp& app, std::string_view arguments) {
-    if (arguments.empty() || arguments == "show") {
-        const std::string& text = app.session().conversation().system();
-        app.say(text.empty() ? "No system prompt. /system TEXT sets one."
-                             : "System prompt: " + text);
-    } else if (arguments == "edit") {
-        edit_text(app, "system", app.session().conversation().system(),
-                  [](ChatApp& back, const std::string& text) { set_system(back, text); });
-    } else {
-        set_system(app, arguments == "off" ? "" : text_or_file(std::string(arguments)));
-    }
-}
-
-std::vector<std::string> complete_system(const ChatApp& /*app*/, std::string_view begun) {
-    return begun.starts_with('@') ? complete_mention(begun)
-                                  : beginning_with(begun, {"show", "edit", "off"});
+// The store looks at its database first; it takes its time, and the chat goes on.
+void run_doctor(ChatApp& app, std::string_view /*arguments*/) {
+    if (app.session().saver().store() == nullptr)
+        return app.say(doctor_text(examine(patient_of(app))));
+    app.toast("looking at the database ...", app.now());
+    app.session().library().check([&app](const core::Checked& checked) {
+        Patient patient = patient_of(app);
+        patient.database = checked;
+        app.say(doctor_text(examine(patient)));
+    });
 }
 
 void run_quit(ChatApp& app, std::string_view /*arguments*/) {
@@ -79,11 +55,8 @@ void run_quit(ChatApp& app, std::string_view /*arguments*/) {
 }
 
 constexpr std::array kCommands = {
-    Command{"system", "", "TEXT|@FILE|edit|show|off", "instructions in front of the conversation",
-            "C-x y", run_system, complete_system},
-    Command{"kv", "", "[WORD]", "what was read of it: list, save, drop, prefetch", "", run_kv,
-            complete_kv},
     Command{"help", "?", "[COMMAND]", "commands and keys", "C-x ?|F1", run_help, complete_help},
+    Command{"doctor", "", "", "what is fine on this machine, and what is not", "", run_doctor},
     Command{"quit", "exit", "", "leave", "C-x q", run_quit},
 };
 

@@ -9,6 +9,7 @@
 #include "app/command_words.h"
 #include "app/commands.h"
 #include "app/library.h"
+#include "app/personas.h"
 #include "core/store/formats.h"
 
 namespace app {
@@ -39,9 +40,9 @@ void run_new(ChatApp& app, std::string_view arguments) {
     for (size_t i = 0; i < words.size(); ++i) {
         const bool option = words[i] == "--system" || words[i] == "--model";
         if (option && i + 1 == words.size())
-            usage("/new", words[i] + " has no value", "--system @FILE, --model NAME");
+            usage("/new", words[i] + " has no value", "--system @FILE or @PERSONA, --model NAME");
         if (words[i] == "--system") {
-            system = text_or_file(words[++i]);
+            system = instructions_of(words[++i]);
         } else if (words[i] == "--model") {
             model = app.models().path_of(words[++i]);  // throws before anything has happened
         } else {
@@ -57,7 +58,7 @@ void run_new(ChatApp& app, std::string_view arguments) {
 std::vector<std::string> complete_new(const ChatApp& app, std::string_view arguments) {
     const std::string_view begun = last_word(arguments);
     const std::string_view before = trim(arguments.substr(0, arguments.size() - begun.size()));
-    if (before.ends_with("--system")) return complete_mention(begun);
+    if (before.ends_with("--system")) return complete_instructions(begun);
     if (before.ends_with("--model")) return beginning_with(begun, app.models().names());
     return beginning_with(begun, {"--system", "--model"});
 }
@@ -173,6 +174,39 @@ void run_import(ChatApp& app, std::string_view arguments) {
     app.session().library().import_from(std::string(arguments));
 }
 
+// --- what the KV cache has of them ------------------------------------------------------------
+
+struct KvWord {
+    std::string_view name;
+    chat::KvAction action;
+};
+
+constexpr std::array kKvWords = {
+    KvWord{"list", chat::KvAction::list}, KvWord{"save", chat::KvAction::save},
+    KvWord{"drop", chat::KvAction::drop}, KvWord{"prefetch", chat::KvAction::prefetch}};
+
+// "[list|save|drop|prefetch] [ID|TITLE]"
+void run_kv(ChatApp& app, std::string_view arguments) {
+    const auto [word, wanted] = split(arguments);
+    const std::string_view name = word.empty() ? "list" : word;
+    const auto known = std::ranges::find(kKvWords, name, &KvWord::name);
+    if (known == kKvWords.end())
+        usage("/kv " + std::string(name), "unknown", "there are list, save, drop and prefetch");
+    if (wanted.empty()) return app.report(app.session().manage_kv(known->action));
+    require_store(app, "/kv");
+    app.report(app.session().manage_kv(known->action, app.session().library().id_of(wanted)));
+}
+
+std::vector<std::string> complete_kv(const ChatApp& app, std::string_view begun) {
+    const size_t space = begun.find(' ');
+    if (space != std::string_view::npos)
+        return complete_conversation(app, trim(begun.substr(space)));
+    std::vector<std::string> words;
+    for (const KvWord& word : kKvWords)
+        words.emplace_back(word.name);
+    return beginning_with(begun, words);
+}
+
 template <const std::string_view& kName>
 void toggle_panel(ChatApp& app, std::string_view /*arguments*/) {
     app.toggle_panel(kName);
@@ -199,6 +233,8 @@ constexpr std::array kCommands = {
             run_undelete},
     Command{"purge", "", "[yes]", "remove this conversation for ever", "", run_purge},
     Command{"temporary", "", "", "a new conversation of which nothing is kept", "", run_temporary},
+    Command{"kv", "", "[list|save|drop|prefetch] [ID|TITLE]", "what the cache has of it, or of one",
+            "", run_kv, complete_kv},
     Command{"export", "", "FILE [--branch|--tree]", "write it as .jsonl .json .md .html .txt",
             "C-x w", run_export, complete_path},
     Command{"import", "", "FILE", "read conversations: moxie's, ChatGPT's, ShareGPT's", "",

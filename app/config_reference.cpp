@@ -57,6 +57,12 @@ A preset is a set of sampling parameters, `presets/NAME.toml` beside config.toml
 `temperature = 0.3`, the keys of `[sampling]`. `/preset load NAME` puts it in force, `/preset save NAME`
 writes what is in force, `/preset list` and `/preset diff NAME` show them.
 
+A persona is a text that stands in front of a conversation, `personas/NAME.md`; a prompt is a text for the
+composer, `prompts/NAME.md`. `/persona NAME` and `/prompt NAME` use them, `save NAME`, `edit NAME` and
+`rm NAME` change them, `/system @NAME` and `/new --system @NAME` take a persona too. The files are the
+truth: a conversation keeps the text that it was answered under, never the name, so that a file that
+changes changes nothing that was said. (The table `persona` of the database is not used.)
+
 ## Known, without effect in this version
 
 )";

@@ -36,12 +36,13 @@ class ConversationPanel : public Panel {
     std::string_view name() const override { return "conversations"; }
 
     std::vector<PanelKey> keys() const override {
-        return {{"n", "new"},    {"r", "rename"},
-                {"p", "pin"},    {"a", "archive"},
-                {"d", "delete"}, {"U", "undo"},
-                {"x", "export"}, {"s", "search"},
-                {"f", "fork"},   {"Space", "choose several"},
-                {"T", "trash"},  {"A", "archived"}};
+        return {{"n", "new"},     {"r", "rename"},
+                {"p", "pin"},     {"a", "archive"},
+                {"d", "delete"},  {"U", "undo"},
+                {"x", "export"},  {"s", "search"},
+                {"f", "fork"},    {"Space", "choose several"},
+                {"K", "drop KV"}, {"T", "trash"},
+                {"A", "archived"}};
     }
 
     void refresh(const ChatApp& app) override {
@@ -50,7 +51,7 @@ class ConversationPanel : public Panel {
                          : kind_ == core::ListKind::archived ? "archived conversations"
                                                              : "conversations");
         list().set_hint(searching_ ? "Enter open, Esc back"
-                                   : "/ // n r p a d U x f Space T A q   F1");
+                                   : "/ // n r p a d U x f K Space T A q  F1");
         std::vector<ui::PanelRow> rows;
         searching_ ? add_hits(library, rows) : add_conversations(app, library, rows);
         list().set_rows(std::move(rows));
@@ -135,6 +136,8 @@ class ConversationPanel : public Panel {
             run_command(app, "/delete " + head.id);
         } else if (key == "x") {
             app.session().library().export_stored(head.id, head.id + ".jsonl");
+        } else if (key == "K") {
+            run_command(app, "/kv drop " + head.id);
         }
     }
 

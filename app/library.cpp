@@ -4,6 +4,7 @@
 #include <chrono>
 #include <utility>
 
+#include "core/base/error.h"
 #include "core/base/units.h"
 #include "core/base/utf8.h"
 
@@ -16,6 +17,29 @@ core::StoreRequestId Library::ask(Request request) {
     const core::StoreRequestId id = request.id = saver_->next_request();
     store->requests.push(std::move(request));
     return id;
+}
+
+const std::string& Library::id_of(std::string_view wanted) const {
+    std::vector<const core::ConversationHead*> found;
+    const auto take = [&](const auto& matches) {
+        for (const core::ConversationHead& head : conversations_)
+            if (matches(head)) found.push_back(&head);
+    };
+    take([&](const core::ConversationHead& head) { return head.id.starts_with(wanted); });
+    if (found.empty())
+        take([&](const core::ConversationHead& head) {
+            return head.title.find(wanted) != std::string::npos;
+        });
+    if (found.size() == 1) return found.front()->id;
+    throw core::Error(core::ErrorKind::usage, core::sanitize(wanted),
+                      found.empty() ? "no such conversation" : "more than one conversation",
+                      "/list tells their ids");
+}
+
+std::string Library::title_of(std::string_view id) const {
+    for (const core::ConversationHead& head : conversations_)
+        if (head.id == id) return core::sanitize(head.title);
+    return {};
 }
 
 void Library::list(core::ListKind kind) {
@@ -41,6 +65,11 @@ void Library::change(core::ChangeConversation wanted) {
 void Library::flag(chat::TurnId turn, chat::TurnFlags flags) {
     if (!saver_->saves()) return;
     asked_[ask(core::FlagTurn{.conversation = saver_->ref(), .turn = turn, .flags = flags})] = "";
+}
+
+void Library::bookmark(const std::string& letter, chat::TurnId turn) {
+    if (!saver_->saves()) return;
+    asked_[ask(core::SetBookmark{.conversation = saver_->ref(), .key = letter, .turn = turn})] = "";
 }
 
 void Library::remove(std::string conversation, core::Removal how) {
@@ -132,9 +161,19 @@ std::optional<std::string> Library::on(const core::Imported& imported) {
     return text;
 }
 
+void Library::check(std::function<void(const core::Checked& checked)> done) {
+    checked_ = std::move(done);
+    checking_ = ask(core::CheckStore{});
+}
+
+void Library::on(const core::Checked& checked) {
+    if (checked.id == checking_ && checked_) std::exchange(checked_, nullptr)(checked);
+}
+
 bool Library::on(const core::StoreFailed& failed) {
     if (failed.id == restoring_) restoring_ = 0;
-    return asked_.erase(failed.id) != 0 || failed.id == told_list_ || failed.id == searching_;
+    return asked_.erase(failed.id) != 0 || failed.id == told_list_ || failed.id == searching_ ||
+           failed.id == checking_;
 }
 
 std::optional<std::string> Library::take_restored() {

@@ -17,6 +17,7 @@
 #include "app/chats_cmd.h"
 #include "app/config_cmd.h"
 #include "app/convert_cmd.h"
+#include "app/doctor_cmd.h"
 #include "app/eval_cmd.h"
 #include "app/inspect_cmd.h"
 #include "app/kept_pages.h"
@@ -107,6 +108,10 @@ int run(app::OneShotInvocation& invocation) {
 
 int run(const app::ModelsOptions& options) {
     return app::run_models(options, std::cout);
+}
+
+int run(const app::DoctorOptions& options) {
+    return app::run_doctor(options, std::cout);
 }
 
 int run(const app::ConfigCmdOptions& options) {

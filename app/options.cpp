@@ -198,6 +198,18 @@ Invocation parse_kv(const std::vector<std::string>& arguments) {
     return options;
 }
 
+Invocation parse_doctor(const std::vector<std::string>& arguments) {
+    CLI::App app("Tells what is fine on this machine, and what is not.", "moxie doctor");
+    DoctorOptions options{.data_folder = core::data_folder(), .kv_folder = default_kv_folder()};
+    ConfigOptions config;
+    config.add_to(app);
+    add_kv_folder(app, options.kv_folder);
+    app.add_flag("--json", options.json, "JSON instead of text");
+    if (auto text = parse_arguments(app, arguments)) return *std::move(text);
+    options.config = config.load();
+    return options;
+}
+
 struct Subcommand {
     std::string_view name;
     Invocation (*parse)(const std::vector<std::string>& arguments);
@@ -212,6 +224,7 @@ constexpr std::array kSubcommands{Subcommand{"tokenize", parse_tokenize},
                                   Subcommand{"export", parse_export},
                                   Subcommand{"config", parse_config},
                                   Subcommand{"models", parse_models},
+                                  Subcommand{"doctor", parse_doctor},
                                   Subcommand{"convert", parse_convert}};
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "app/config.h"
 #include "app/config_cmd.h"
 #include "app/convert_cmd.h"
+#include "app/doctor_cmd.h"
 #include "app/eval_cmd.h"
 #include "app/inspect_cmd.h"
 #include "app/kv_cmd.h"
@@ -44,7 +45,7 @@ struct PrintText {
 using Invocation =
     std::variant<ChatInvocation, OneShotInvocation, TokenizeOptions, EvalLogitsOptions,
                  EvalPerplexityOptions, InspectOptions, KvOptions, ChatsOptions, BenchOptions,
-                 ConfigCmdOptions, ModelsOptions, ConvertCommandOptions, PrintText>;
+                 ConfigCmdOptions, ModelsOptions, DoctorOptions, ConvertCommandOptions, PrintText>;
 
 // What the descriptors of the process are, for choosing between chat and one-shot.
 struct Terminals {

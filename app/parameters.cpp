@@ -132,6 +132,18 @@ std::string value_of(const Sampling& sampling, const Parameter& parameter) {
         parameter.field);
 }
 
+std::string bias_value_text(float bias) {
+    if (std::isinf(bias)) return bias < 0 ? "ban" : "always";
+    return (bias > 0 ? "+" : "") + format_float(static_cast<double>(bias));
+}
+
+std::string bias_text(const Sampling& sampling) {
+    std::string text;
+    for (const auto& [id, bias] : sampling.logit_bias)
+        text += (text.empty() ? "#" : ", #") + std::to_string(id) + " " + bias_value_text(bias);
+    return text;
+}
+
 std::string differences(const Sampling& base, const Sampling& now) {
     std::string text;
     for (const Parameter& parameter : kParameters) {
@@ -150,6 +162,7 @@ std::string change_label(const Sampling& before, const Sampling& after) {
         text += (text.empty() ? "" : " ") + std::string(parameter.short_name) + " " +
                 value_of(before, parameter) + "→" + value_of(after, parameter);
     }
+    if (before.logit_bias != after.logit_bias) text += text.empty() ? "bias" : " bias";
     return text;
 }
 

@@ -34,6 +34,10 @@ void set_parameter(chat::Sampling& sampling, const Parameter& parameter, std::st
 
 std::string value_of(const chat::Sampling& sampling, const Parameter& parameter);
 
+// "+2", "-0.5", "ban"; and "#12 +2, #99 ban" for all of a set.
+std::string bias_value_text(float bias);
+std::string bias_text(const chat::Sampling& sampling);
+
 // "T.70 p.9" for what `now` has different from `base`; seeds do not count.
 std::string differences(const chat::Sampling& base, const chat::Sampling& now);
 // "T 0.8→1.1" for a change.

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "app/named_files.h"
 #include "app/sampling_layers.h"
 
 namespace app {
@@ -16,8 +18,10 @@ class Presets {
     // Those of config_folder() and /etc/xdg/moxie.
     static Presets of_user();
 
+    explicit Presets(NamedFiles files) : files_(std::move(files)) {}
+
     // Names, sorted.
-    std::vector<std::string> names() const;
+    std::vector<std::string> names() const { return files_.names(); }
     // Throws core::Error(config): no such preset, with the nearest name; a mistake in it, with file
     // and line.
     SamplingValues load(const std::string& name) const;
@@ -26,7 +30,7 @@ class Presets {
     std::string save(const std::string& name, const SamplingValues& values) const;
 
   private:
-    std::vector<std::string> folders_;
+    NamedFiles files_;
 };
 
 }  // namespace app

@@ -6,6 +6,7 @@
 
 #include "app/parameters.h"
 #include "core/base/error.h"
+#include "core/store/codec.h"
 
 namespace app {
 namespace {
@@ -29,6 +30,7 @@ void set_max_tokens(SamplingChoice& choice, std::string_view value) {
 
 void set_value(SamplingChoice& choice, std::string_view name, std::string_view value) {
     if (name == kMaxTokens) return set_max_tokens(choice, value);
+    if (name == kLogitBias) return core::set_sampling(choice.sampling, name, value);
     const Parameter& parameter = parameter_named(name);
     const bool random = parameter.name == kSeed && is_random(value);
     if (parameter.name == kSeed) choice.fixed_seed = !random;
@@ -47,6 +49,10 @@ SamplingValues chosen(const Config& config, const std::function<bool(ConfigLayer
 }
 
 }  // namespace
+
+std::string bias_layer_text(const chat::Sampling& sampling) {
+    return core::sampling_texts(sampling).at(std::string(kLogitBias));
+}
 
 std::string_view source_name(SamplingSource source) {
     constexpr std::array<std::string_view, kSamplingSources> kNames = {
@@ -91,6 +97,8 @@ SamplingValues sampling_values(const SamplingChoice& choice) {
     for (const Parameter& parameter : parameters())
         values[std::string(parameter.name)] = value_of(choice.sampling, parameter);
     if (!choice.fixed_seed) values[std::string(kSeed)] = "random";
+    if (!choice.sampling.logit_bias.empty())
+        values[std::string(kLogitBias)] = bias_layer_text(choice.sampling);
     if (choice.max_tokens != 0) values[std::string(kMaxTokens)] = std::to_string(choice.max_tokens);
     return values;
 }

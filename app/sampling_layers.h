@@ -31,6 +31,10 @@ inline constexpr size_t kSamplingSources = 8;
 // "chat", "cli", "set".
 std::string_view source_name(SamplingSource source);
 
+// Biases of single tokens, which are of one model and so of one conversation: "5:-1.5,9:-inf".
+inline constexpr std::string_view kLogitBias = "logit_bias";
+std::string bias_layer_text(const chat::Sampling& sampling);
+
 using SamplingValues = std::map<std::string, std::string, std::less<>>;
 
 // What holds for an answer.

@@ -46,8 +46,12 @@ std::string parameter_table(const ChatApp& app) {
         text += parameter_row(settings, parameter.name, value, parameter.help);
     }
     const uint32_t most = settings.layers().choice().max_tokens;
-    return text + parameter_row(settings, "max_tokens", most == 0 ? "-1" : std::to_string(most),
-                                find_config_key("sampling", "max_tokens")->help);
+    text += parameter_row(settings, "max_tokens", most == 0 ? "-1" : std::to_string(most),
+                          find_config_key("sampling", "max_tokens")->help);
+    const std::string biases = bias_text(app.session().sampling());
+    if (!biases.empty())
+        text += parameter_row(settings, kLogitBias, biases, "of single tokens; /bias list");
+    return text;
 }
 
 void show_params(ChatApp& app) {

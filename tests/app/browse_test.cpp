@@ -104,5 +104,26 @@ TEST_F(Browsing, EnterFoldsAMessage) {
     EXPECT_TRUE(chat.sees("pear()"));
 }
 
+TEST(Bookmarks, SurviveARestartAndAreNotThoseOfAFork) {
+    const KeptFolder kept;
+    {
+        KeptChat first(kept.path());
+        first.ready();
+        first.converse("one", {"two"});
+        first.type("\x1b[1;3Agma");
+        EXPECT_TRUE(first.sees("bookmark a"));
+    }
+    KeptChat again(kept.path(), {.resume = ""});
+    again.ready();
+    again.until_seen("you ▸ one");
+    again.type("\x1b[1;3AG'a");
+    EXPECT_EQ(again.app().browsed(), 1U);
+    again.type("q");
+    again.enter("/fork");
+    again.until_seen("goes back to it");
+    again.type("\x1b[1;3A'a");
+    EXPECT_TRUE(again.sees("no bookmark a"));
+}
+
 }  // namespace
 }  // namespace app

@@ -72,10 +72,26 @@ KeptChat::~KeptChat() {
 void KeptChat::settle() {
     take_engine_requests();
     app_->on_events(now_);
+    if (const BackgroundCommand* command = app_->background()) {
+        pollfd output = {.fd = command->fd(), .events = POLLIN, .revents = 0};
+        if (::poll(&output, 1, 0) > 0) app_->on_background(now_);
+    }
     app_->on_timeout(now_);
     take_engine_requests();
     now_ += std::chrono::milliseconds(40);
     app_->draw(now_);
+}
+
+chat::Spelled KeptChat::spelled(const chat::Spell& request) {
+    chat::Spelled answer{.id = request.id};
+    if (const auto* ids = std::get_if<std::vector<core::TokenId>>(&request.what)) {
+        for (const core::TokenId id : *ids)
+            answer.pieces.push_back({.id = id, .text = std::string(1, static_cast<char>(id))});
+        return answer;
+    }
+    for (const char c : std::get<std::string>(request.what))
+        answer.pieces.push_back({.id = c, .text = std::string(1, c)});
+    return answer;
 }
 
 void KeptChat::take_engine_requests() {
@@ -90,6 +106,8 @@ void KeptChat::take_engine_requests() {
             kv_.push_back(std::move(*kv));
         } else if (const auto* counting = std::get_if<chat::Count>(&*request)) {
             if (answers_counts) channel_.emit(count(*counting));
+        } else if (const auto* spell = std::get_if<chat::Spell>(&*request)) {
+            channel_.emit(spelled(*spell));
         } else if (const auto* update = std::get_if<chat::UpdateSampling>(&*request)) {
             channel_.emit(chat::Done{.id = update->id});
         }

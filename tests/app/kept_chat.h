@@ -50,6 +50,8 @@ class KeptChat {
     // The size of a prompt as this engine counts it: a token for every byte, those of an answer as
     // they are, and three of the template.
     static chat::Counted count(const chat::Count& request);
+    // A token for every byte, whose id it is.
+    static chat::Spelled spelled(const chat::Spell& request);
     // False: a Count stays without an answer.
     bool answers_counts = true;
     // The newest Generate that came; null: none since the last call.
