@@ -88,6 +88,22 @@ text = "never said")");
     EXPECT_FALSE(contains(terminal->screen(), "never said"));
 }
 
+TEST_F(ChatInTmux, ATemperatureChangedWhileItAnswersLeavesAMark) {
+    start_with_script(R"([[reply]]
+text = "one two"
+tokens = [{ text = " three", hold = "update" }, " at {temperature}"])");
+    say("count");
+    see("one two");
+    say("/set temperature 0.25");
+    see("one two┊T 0.8→0.25 @2┊ three at 0.25");
+    see("idle");
+    terminal->keys({"C-d"});
+    ended();
+    terminal->type("clear; " + scripted("[[reply]]\ntext = \"again\"", "-c"));
+    terminal->keys({"Enter"});
+    see("one two┊T 0.8→0.25 @2┊ three at 0.25");
+}
+
 TEST_F(ChatInTmux, AnswersGoOnWhileTheWindowIsResized) {
     start_with_script(R"([[reply]]
 endless = true

@@ -110,6 +110,31 @@ TEST_F(MessageInTmux, TheEditorWritesTheMessageWhileTheAnswerGoesOn) {
     see("second line> as message 3.");
 }
 
+TEST_F(MessageInTmux, SuspendedWithinTheEditorBothGoOnTogether) {
+    const std::string editor = program("editor",
+                                       "echo EDITING\n"
+                                       "while [ ! -e \"$HOME/go\" ]; do sleep 0.02; done\n"
+                                       "printf 'written after fg\\n' > \"$1\"\n");
+    start_chat("", "VISUAL=" + editor);
+    terminal->keys({"C-x", "C-e"});
+    see("EDITING");
+    terminal->keys({"C-z"});
+    see("Stopped");
+    terminal->type("echo $((40+2)) in the shell");
+    terminal->keys({"Enter"});
+    see("42 in the shell");
+    terminal->resize(90, 24);
+    write("go", "");
+    terminal->type("fg");
+    terminal->keys({"Enter"});
+    see("> written after fg");
+    EXPECT_EQ(terminal->ask("#{alternate_on}"), "1");
+    terminal->keys({"Enter"});
+    see("You said <written after fg> as message 1.");
+    see("idle");
+    quit();
+}
+
 TEST_F(MessageInTmux, ThePagerShowsTheConversationAndTheScreenComesBack) {
     const std::string pager = program("pager", "cat; echo END OF PAGER; read line </dev/tty\n");
     start_chat("", "PAGER=" + pager);
@@ -142,6 +167,70 @@ TEST_F(MessageInTmux, KillingTheChatWithinAnEditorLeavesASaneTerminal) {
     terminal->type("stty -a; clear; echo status $((40+2))");
     terminal->keys({"Enter"});
     see("status 42");
+}
+
+TEST_F(MessageInTmux, ACommandOfTheShellRunsBesideTheChatAndCtrlCStopsIt) {
+    start_chat();
+    say("/run !echo from the shell; sleep 1000");
+    see("run in sh: echo from the shell; sleep 1000 ? y yes, n no");
+    terminal->keys({"y"});
+    see("running echo from the shell; sleep 1000 (C-c stops it)");
+    terminal->type("still typing");
+    see("> still typing");
+    terminal->keys({"C-c"});
+    see("attached 1 line, stopped");
+    see("attached ▸ ▪ !echo from the shell; sleep 1000 · 1 line");
+    EXPECT_TRUE(terminal->processes("sleep").empty());
+    terminal->keys({"Enter"});
+    see("You said <still typing");
+}
+
+TEST_F(MessageInTmux, APersonaIsWrittenInTheEditorAndInForceAtOnce) {
+    const std::string editor = program("editor", "printf 'Answer in one line.\n' > \"$1\"\n");
+    start(scripted("[[reply]]\ntext = \"<{system}>\"\n", "", "VISUAL=" + editor), 100, 30);
+    see("idle");
+    say("/persona edit brief");
+    see("personas/brief.md");
+    say("/persona brief");
+    see("Persona brief");
+    say("hello");
+    see("<Answer in one line.>");
+    quit();
+    then(scripted("[[reply]]\ntext = \"again <{system}>\"\n", "-c"));
+    see("idle");
+    say("once more");
+    see("again <Answer in one line.>");
+}
+
+TEST_F(MessageInTmux, MessagesWaitWhileTheModelIsLoaded) {
+    const std::string gate = (home() / "go").string();
+    start(scripted("[model]\nload_waits_for = \"" + gate + "\"\n" + kEcho), 100, 30);
+    see("load ");
+    say("first message");
+    see("queued ▸ first message");
+    say("second message");
+    see("queued ▸ second message");
+    see("q2");
+    write("go", "");
+    see("You said <first message> as message 1.");
+    see("You said <second message> as message 3.");
+    see("idle");
+    see_no("queued ▸");
+}
+
+TEST_F(MessageInTmux, CtrlCWhileTheModelIsLoadedStopsThatAndKeepsWhatWaits) {
+    start(scripted("[model]\nhold_load = true\n" + std::string(kEcho)), 100, 30);
+    see("load ");
+    say("kept message");
+    see("queued ▸ kept message");
+    terminal->keys({"C-c"});
+    see("Loading stopped.");
+    see("> kept message");
+    see("no model");
+    terminal->keys({"C-c"});
+    see("cleared");
+    terminal->keys({"C-c"});
+    see("C-d to quit");
 }
 
 TEST_F(MessageInTmux, WhatWaitsIsLostNeitherByCtrlCNorByQuitting) {

@@ -6,10 +6,14 @@
 #include <array>
 #include <atomic>
 #include <cstdio>
+#include <filesystem>
+#include <fstream>
 #include <map>
 #include <sstream>
 #include <stdexcept>
 #include <thread>
+
+#include <gtest/gtest.h>
 
 namespace e2e {
 namespace {
@@ -82,6 +86,14 @@ void Tmux::keys(const std::vector<std::string>& names) const {
     run(arguments);
 }
 
+void Tmux::paste(const std::string& text) const {
+    const std::string path = testing::TempDir() + socket_ + ".paste";
+    std::ofstream(path, std::ios::binary) << text;
+    run({"load-buffer", path});
+    run({"paste-buffer", "-p"});
+    std::filesystem::remove(path);
+}
+
 void Tmux::resize(int width, int height) const {
     run({"resize-window", "-x", std::to_string(width), "-y", std::to_string(height)});
 }
@@ -92,6 +104,14 @@ std::string Tmux::picture_with_styles() const {
 
 std::string Tmux::screen() const {
     return run({"capture-pane", "-p"});
+}
+
+std::string Tmux::buffer() const {
+    return run({"show-buffer"});
+}
+
+void Tmux::kill_session() const {
+    run({"kill-session"});
 }
 
 std::string Tmux::ask(const std::string& format) const {

@@ -26,15 +26,22 @@ class Tmux {
 
     void type(const std::string& text) const;                // literally
     void keys(const std::vector<std::string>& names) const;  // tmux key names: "Enter", "C-c"
+    // As a terminal pastes: in brackets where the program asked for them.
+    void paste(const std::string& text) const;
     void resize(int width, int height) const;
 
     std::string screen() const;
     // The same with the escape sequences of its colours and attributes.
     std::string picture_with_styles() const;
+    // What was copied last.
+    std::string buffer() const;
     // tmux format variables: "#{alternate_on} #{pane_dead}".
     std::string ask(const std::string& format) const;
     // Processes below the window's shell whose name is `name`, oldest first.
     std::vector<int> processes(const std::string& name) const;
+
+    // Everything in the window gets SIGHUP.
+    void kill_session() const;
 
     // True as soon as the condition holds for a screen; `last` (may be null) gets the final
     // picture.
