@@ -12,6 +12,7 @@
 #include "core/base/error.h"
 #include "core/formats/mapped_weights.h"
 #include "core/formats/pickle.h"
+#include "core/formats/transpose.h"
 
 namespace core {
 namespace {
@@ -82,32 +83,6 @@ std::string to_text(const std::vector<uint64_t>& shape) {
 
 [[noreturn]] void fail(const std::string& object, std::string problem, std::string advice) {
     throw Error(ErrorKind::model_unusable, object, std::move(problem), std::move(advice));
-}
-
-// out[row][k] = in[k][first + row] for `rows` rows of `depth` elements of Size bytes; `in` has
-// `stride` elements to a line. In tiles, so that lines of both sides stay in the first cache.
-template <size_t Size>
-void transpose(const std::byte* in, uint64_t stride, uint64_t rows, uint64_t depth,
-               std::byte* out) {
-    constexpr uint64_t kTile = 64;
-    for (uint64_t k0 = 0; k0 < depth; k0 += kTile) {
-        const uint64_t k1 = std::min(k0 + kTile, depth);
-        for (uint64_t r0 = 0; r0 < rows; r0 += kTile) {
-            const uint64_t r1 = std::min(r0 + kTile, rows);
-            for (uint64_t k = k0; k < k1; ++k)
-                for (uint64_t r = r0; r < r1; ++r)
-                    std::memcpy(out + (r * depth + k) * Size, in + (k * stride + r) * Size, Size);
-        }
-    }
-}
-
-void transpose(size_t element, const std::byte* in, uint64_t stride, uint64_t rows, uint64_t depth,
-               std::byte* out) {
-    switch (element) {
-        case 1: return transpose<1>(in, stride, rows, depth, out);
-        case 2: return transpose<2>(in, stride, rows, depth, out);
-        default: return transpose<4>(in, stride, rows, depth, out);
-    }
 }
 
 class Grok1File : public MappedWeights {

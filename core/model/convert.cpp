@@ -22,7 +22,7 @@ namespace {
 // way from the disk.
 constexpr uint64_t kBatchBytes = uint64_t{64} << 20;
 // Rows of a task: fewer would cost a transposing reader whole cache lines for a part of each.
-constexpr uint64_t kTaskRows = 64;
+constexpr uint64_t kTaskRows = 128;
 
 // Rows of a tensor that are converted together.
 struct Batch {
