@@ -32,7 +32,11 @@ std::string_view activity_name(Activity activity) {
 }
 
 ChatSession::ChatSession(SessionOptions options, chat::Channel& channel, core::StoreChannel* store)
-    : options_(std::move(options)), channel_(channel), saver_(store), file_tokens_(channel) {
+    : options_(std::move(options)),
+      usual_stop_(options_.stop),
+      channel_(channel),
+      saver_(store),
+      file_tokens_(channel) {
     conversation_.set_system(options_.system);
     saver_.begin(options_.temporary);
 }
@@ -127,6 +131,7 @@ void ChatSession::restart(bool temporary) {
     conversation_.set_system(std::move(system));
     saver_.begin(temporary || options_.temporary);
     residency_.forget();
+    options_.stop = usual_stop_;
     title_.clear();
     redo_.clear();
     removed_.clear();
@@ -158,6 +163,11 @@ void ChatSession::set_sampling(const chat::Sampling& sampling, bool fixed_seed) 
     updates_[update.id] = {
         .answers = running_->answers, .before = before, .after = update.sampling};
     channel_.submit(update);
+}
+
+void ChatSession::set_stop(std::vector<std::string> texts) {
+    options_.stop = std::move(texts);
+    save();
 }
 
 void ChatSession::say(std::string text, bool error) {

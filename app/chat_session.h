@@ -134,7 +134,7 @@ class ChatSession {
     // A new, empty conversation; a temporary one is kept nowhere. REQUIRES: not busy().
     void restart(bool temporary = false);
     void set_sampling(const chat::Sampling& sampling, bool fixed_seed);
-    void set_stop(std::vector<std::string> texts) { options_.stop = std::move(texts); }
+    void set_stop(std::vector<std::string> texts);
     const std::vector<std::string>& stop_texts() const { return options_.stop; }
     void set_max_tokens(uint32_t tokens) { options_.max_tokens = tokens; }
     void set_system(std::string text);
@@ -403,6 +403,7 @@ class ChatSession {
 
     SessionOptions options_;
     chat::Channel& channel_;
+    const std::vector<std::string> usual_stop_;  // of conversations that have none of their own
     ChatSaver saver_;
     Library library_{saver_};
     Residency residency_;

@@ -28,6 +28,7 @@ core::ConversationHead ChatSession::head(const chat::Prompt& first) const {
                                 .system = conversation_.system(),
                                 .sampling = options_.sampling,
                                 .fixed_seed = options_.fixed_seed,
+                                .stop = options_.stop,
                                 .tip = conversation_.tip()};
     if (head.title.empty() && options_.titles) head.title = title_from(first);
     if (model_)
@@ -207,6 +208,7 @@ void ChatSession::take_parameters(const core::ConversationHead& stored) {
 }
 
 // --- the KV cache -----------------------------------------------------------------------------
+    options_.stop = stored.stop.empty() ? usual_stop_ : stored.stop;
 
 // Before the engine goes, or its memory. What was asked of it is done before it ends, so that
 // nobody waits for the answer.

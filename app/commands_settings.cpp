@@ -218,6 +218,10 @@ void run_stop_at(ChatApp& app, std::string_view arguments) {
                           : "Answers end at " + texts + ", from the next one on.");
 }
 
+std::vector<std::string> complete_stop_at(const ChatApp& /*app*/, std::string_view begun) {
+    return beginning_with(begun, {"off"});
+}
+
 // Alone it opens and folds.
 void run_think(ChatApp& app, std::string_view arguments) {
     const bool folded = app.feed().thinking() == ThinkingView::fold;
@@ -255,7 +259,8 @@ constexpr std::array kCommands = {
             "", run_set, complete_set},
     Command{"seed", "", "N|random|lock", "where the chances of answers come from", "", run_seed,
             complete_seed},
-    Command{"stop-at", "", "[TEXT...|off]", "texts that end an answer", "", run_stop_at},
+    Command{"stop-at", "", "[TEXT...|off]", "texts that end an answer", "", run_stop_at,
+            complete_stop_at},
     Command{"show", "", kShowArguments, "what is in force, who set it, and what it takes", "",
             run_show, complete_show},
     Command{"preset", "", "list|load|save|diff [NAME]", "named sets of parameters", "", run_preset,

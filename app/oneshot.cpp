@@ -208,7 +208,7 @@ void OneShot::on(chat::ModelReady& ready) {
     chat::Generate request{
         .id = channel_.next_id(),
         .sampling = choice_.sampling,
-        .stop = options_.stop,
+        .stop = options_.stop.empty() && kept_ ? kept_->head().stop : options_.stop,
         .max_tokens = choice_.max_tokens,
         .detail = options_.logprobs ? chat::Detail::full : chat::Detail::text,
         // Where neither the conversation is kept nor a folder was named, the engine has no disk.

@@ -48,6 +48,10 @@ std::string parameter_table(const ChatApp& app) {
     const uint32_t most = settings.layers().choice().max_tokens;
     text += parameter_row(settings, "max_tokens", most == 0 ? "-1" : std::to_string(most),
                           find_config_key("sampling", "max_tokens")->help);
+    std::string stop;
+    for (const std::string& each : app.session().stop_texts())
+        stop += (stop.empty() ? "\"" : ", \"") + each + "\"";
+    if (!stop.empty()) text += parameter_row(settings, "stop", stop, "texts that end an answer");
     const std::string biases = bias_text(app.session().sampling());
     if (!biases.empty())
         text += parameter_row(settings, kLogitBias, biases, "of single tokens; /bias list");

@@ -163,6 +163,17 @@ Sampling sampling_of(const std::map<std::string, std::string>& params) {
     return sampling;
 }
 
+std::string texts_json(const std::vector<std::string>& texts) {
+    return nlohmann::json(texts).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+std::vector<std::string> texts_of(std::string_view json) {
+    std::vector<std::string> texts;
+    for (const auto& text : nlohmann::json::parse(json, nullptr, false))
+        if (text.is_string()) texts.push_back(text.get<std::string>());
+    return texts;
+}
+
 std::string file_json(const chat::Attachment& file) {
     return nlohmann::json{
         {"path", file.path}, {"first", file.first}, {"last", file.last}, {"code", file.code}}

@@ -17,6 +17,8 @@ namespace core {
 
 // In params_json of a conversation, beside the parameters.
 inline constexpr std::string_view kFixedSeed = "fixed_seed";
+// There too, as texts_json().
+inline constexpr std::string_view kStop = "stop";
 // In params_json of an answer, beside the parameters: the chat format of its prompt.
 inline constexpr std::string_view kTemplate = "template";
 // A finish_reason beside the names of FinishReason: the program ended within the answer.
@@ -32,6 +34,10 @@ std::string params_json(const chat::Sampling& sampling,
                         const std::map<std::string, std::string>& more = {});
 std::map<std::string, std::string> read_params_json(std::string_view json);
 chat::Sampling sampling_of(const std::map<std::string, std::string>& params);
+
+// Texts as one, and back.
+std::string texts_json(const std::vector<std::string>& texts);
+std::vector<std::string> texts_of(std::string_view json);
 
 // All of an attachment but its text: part.meta_json.
 std::string file_json(const chat::Attachment& file);

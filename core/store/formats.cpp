@@ -47,6 +47,7 @@ Json header_json(const StoredConversation& stored) {
     if (!head.model.name.empty())
         json["model"] = {
             {"name", head.model.name}, {"family", head.model.family}, {"bytes", head.model.bytes}};
+    if (!head.stop.empty()) json["stop"] = head.stop;
     if (head.pinned) json["pinned"] = true;
     if (head.archived) json["archived"] = true;
     if (!head.bookmarks.empty()) json["bookmarks"] = head.bookmarks;

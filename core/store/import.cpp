@@ -77,6 +77,7 @@ ConversationHead read_header(const json& object, const std::string& place) {
                           .system = member<std::string>(object, "system"),
                           .sampling = sampling_from(object),
                           .fixed_seed = member<bool>(object, "fixed_seed"),
+                          .stop = member<std::vector<std::string>>(object, "stop"),
                           .tip = member<chat::TurnId>(object, "tip"),
                           .pinned = member<bool>(object, "pinned"),
                           .archived = member<bool>(object, "archived")};

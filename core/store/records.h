@@ -63,6 +63,7 @@ struct ConversationHead {
     std::string system = {};
     chat::Sampling sampling = {};
     bool fixed_seed = false;
+    std::vector<std::string> stop = {};  // texts that end its answers
     chat::TurnId tip = 0;
     bool pinned = false;
     bool archived = false;

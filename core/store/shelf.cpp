@@ -272,8 +272,10 @@ void Shelf::save_usage(int64_t node, const chat::Usage& usage) {
 }
 
 void Shelf::save_head(int64_t conversation, const ConversationHead& head) {
-    const std::string params =
-        params_json(head.sampling, {{std::string(kFixedSeed), head.fixed_seed ? "true" : "false"}});
+    std::map<std::string, std::string> more = {
+        {std::string(kFixedSeed), head.fixed_seed ? "true" : "false"}};
+    if (!head.stop.empty()) more.emplace(kStop, texts_json(head.stop));
+    const std::string params = params_json(head.sampling, more);
     database_
         .prepare(
             "UPDATE conversation SET title = ?, updated = ?, tip_node = ?, root_node = ?, "

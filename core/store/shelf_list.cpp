@@ -34,6 +34,7 @@ constexpr const char* kHeadColumns =
 ConversationHead read_head(const Statement& row) {
     const auto params = read_params_json(row.text(4));
     const auto fixed = params.find(std::string(kFixedSeed));
+    const auto stop = params.find(std::string(kStop));
     return {.id = std::string(row.text(0)),
             .title = std::string(row.text(1)),
             .created = row.number(2),
@@ -45,6 +46,7 @@ ConversationHead read_head(const Statement& row) {
             .system = std::string(row.text(7)),
             .sampling = sampling_of(params),
             .fixed_seed = fixed != params.end() && fixed->second == "true",
+            .stop = stop == params.end() ? std::vector<std::string>() : texts_of(stop->second),
             .tip = static_cast<chat::TurnId>(row.number(12)),
             .pinned = row.number(5) != 0,
             .archived = row.number(13) != 0,

@@ -171,6 +171,28 @@ TEST_F(Words, ABiasChangedWithinAnAnswerIsInForceFromTheNextTokenOn) {
     chat.until_seen("┊bias @1┊");
 }
 
+TEST_F(Words, TextsThatEndAnAnswerAreOfThisConversation) {
+    std::string id;
+    {
+        KeptChat chat(folder.path());
+        chat.ready();
+        chat.enter("/stop-at \"the end\" END");
+        chat.converse("hello", {"Hi."});
+        id = chat.session().saver().conversation_id();
+        chat.enter("/new");
+        EXPECT_TRUE(chat.session().stop_texts().empty());
+    }
+    KeptChat chat(folder.path(), {.resume = id});
+    chat.ready();
+    chat.until_seen("Hi.");
+    EXPECT_THAT(chat.session().stop_texts(), ElementsAre("the end", "END"));
+    chat.enter("/bias x=1");
+    chat.until_seen("#120");
+    chat.enter("/show params");
+    EXPECT_TRUE(chat.sees("\"the end\", \"END\"")) << chat.screen();
+    EXPECT_TRUE(chat.sees("logit_bias          #120 +1")) << chat.screen();
+}
+
 // --- commands of the shell ----------------------------------------------------------------------
 
 TEST_F(Words, WhatACommandPrintsGoesWithTheNextMessageOnceItIsConfirmed) {

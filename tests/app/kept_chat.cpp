@@ -193,9 +193,11 @@ void KeptChat::until(const std::function<bool()>& condition, const char* what) {
             ADD_FAILURE() << "no " << what << " on:\n" << screen();
             throw std::runtime_error(what);
         }
-        std::array<pollfd, 2> wait = {
+        const BackgroundCommand* command = app_->background();
+        std::array<pollfd, 3> wait = {
             {{.fd = channel_.event_fd(), .events = POLLIN, .revents = 0},
-             {.fd = store_channel_.events.fd(), .events = POLLIN, .revents = 0}}};
+             {.fd = store_channel_.events.fd(), .events = POLLIN, .revents = 0},
+             {.fd = command == nullptr ? -1 : command->fd(), .events = POLLIN, .revents = 0}}};
         ::poll(wait.data(), wait.size(), 20);
         channel_.acknowledge_events();
         store_channel_.events.acknowledge();

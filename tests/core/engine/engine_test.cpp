@@ -119,6 +119,25 @@ TEST_F(EngineTest, CountsAreThoseOfThePromptThatIsRead) {
     EXPECT_GT(text.total, 0U);
 }
 
+TEST_F(EngineTest, ThePiecesOfATextSpellItAndTheirIdsSpellThePieces) {
+    load();
+    const auto cut = client.ask<chat::Spelled>(chat::Spell{.what = "hello there"});
+    std::string text;
+    std::vector<TokenId> ids;
+    for (const chat::Piece& piece : cut.pieces) {
+        text += piece.text;
+        ids.push_back(piece.id);
+    }
+    EXPECT_TRUE(text.ends_with("hello there")) << text;
+    ids.push_back(-1);
+    ids.push_back(1 << 20);
+    const auto spelled = client.ask<chat::Spelled>(chat::Spell{.what = ids});
+    ASSERT_EQ(spelled.pieces.size(), ids.size());
+    for (size_t i = 0; i < cut.pieces.size(); ++i)
+        EXPECT_EQ(spelled.pieces[i].text, cut.pieces[i].text);
+    EXPECT_EQ(spelled.pieces.back().text, "") << "there is no such token";
+}
+
 TEST_F(EngineTest, WhatIsNotBuiltYetSaysSo) {
     load();
     EXPECT_FALSE(client.ask<chat::Failed>(chat::Capture{}).sentence.empty());

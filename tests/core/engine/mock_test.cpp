@@ -170,6 +170,20 @@ TEST_F(MockTest, ALoadWaitsForItsFile) {
     std::filesystem::remove(file);
 }
 
+TEST_F(MockTest, AWordKeepsTheNumberThatItGotFirst) {
+    play("[[reply]]\ntext = \"x\"\n");
+    const auto spell = [&](auto what) {
+        const chat::Spell question{.id = channel_.next_id(), .what = std::move(what)};
+        channel_.submit(question);
+        return std::get<chat::Spelled>(events_of(question.id).back()).pieces;
+    };
+    EXPECT_EQ(spell(std::string("a b a")).at(1).id, 1);
+    const auto again = spell(std::string("c b"));
+    ASSERT_EQ(again.size(), 2U);
+    EXPECT_EQ(again[1].id, 1) << "\" b\" had it before";
+    EXPECT_EQ(spell(std::vector<TokenId>{1}).at(0).text, " b");
+}
+
 TEST_F(MockTest, NewParametersAreInForceFromTheNextToken) {
     play(
         "[[reply]]\ntokens = [\"{temperature}\", {text = \" {temperature}\", hold = "

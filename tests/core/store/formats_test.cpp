@@ -59,6 +59,7 @@ ConversationHead rich_head() {
             .system = "Other now.",
             .sampling = {.temperature = 0.7F, .seed = 9},
             .fixed_seed = true,
+            .stop = {"the \"end\"", "\n\n"},
             .tip = 4};
 }
 
