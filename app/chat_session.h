@@ -402,8 +402,8 @@ class ChatSession {
     void on(const Other& /*event*/, TimePoint /*now*/) {}
 
     SessionOptions options_;
-    chat::Channel& channel_;
     const std::vector<std::string> usual_stop_;  // of conversations that have none of their own
+    chat::Channel& channel_;
     ChatSaver saver_;
     Library library_{saver_};
     Residency residency_;

@@ -204,11 +204,11 @@ void ChatSession::adopt(const Opening& opened, core::StoredConversation stored, 
 // As they were in the conversation; what a flag said is put above them by ChatSettings.
 void ChatSession::take_parameters(const core::ConversationHead& stored) {
     options_.fixed_seed = stored.fixed_seed;
+    options_.stop = stored.stop.empty() ? usual_stop_ : stored.stop;
     options_.sampling = stored.sampling;
 }
 
 // --- the KV cache -----------------------------------------------------------------------------
-    options_.stop = stored.stop.empty() ? usual_stop_ : stored.stop;
 
 // Before the engine goes, or its memory. What was asked of it is done before it ends, so that
 // nobody waits for the answer.
