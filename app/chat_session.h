@@ -379,6 +379,7 @@ class ChatSession {
     void on(const core::Saved& saved, TimePoint now);
     void on(core::Loaded& loaded, TimePoint now);
     void on(const core::LineRead& read, TimePoint now);
+    void on(const core::PagesFound& found, TimePoint now);
     void on(const core::Changed& changed, TimePoint now);
     void on(const core::Listed& listed, TimePoint now);
     void on(const core::Found& found, TimePoint now);

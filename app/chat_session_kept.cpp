@@ -164,6 +164,10 @@ void ChatSession::on(const core::LineRead& read, TimePoint /*now*/) {
     if (!ask_kv_of(read)) line_states_.on(read);
 }
 
+void ChatSession::on(const core::PagesFound& found, TimePoint /*now*/) {
+    line_states_.on(found);
+}
+
 void ChatSession::adopt(const Opening& opened, core::StoredConversation stored, TimePoint now) {
     conversation_ = std::move(stored.conversation);
     question_.reset();

@@ -34,7 +34,7 @@ void LineStates::serve(const chat::ModelReady* model) {
 }
 
 bool LineStates::wants(const Key& key, int64_t updated) const {
-    if (model_.empty() || under_way_.size() >= kMostUnderWay) return false;
+    if (under_way_.size() >= kMostUnderWay) return false;
     if (std::ranges::any_of(under_way_, [&](const UnderWay& line) { return line.key == key; }))
         return false;
     const auto known = known_.find(key);
@@ -52,12 +52,17 @@ void LineStates::look_at(const std::vector<const core::ConversationHead*>& conve
                               .epoch = epoch_,
                               .updated = head->updated,
                               .reading = id});
-        store->requests.push(core::ReadLine{.id = id, .conversation = head->id, .model = model_});
+        if (model_.empty())
+            store->requests.push(core::LookForPages{.id = id, .conversation = head->id});
+        else
+            store->requests.push(
+                core::ReadLine{.id = id, .conversation = head->id, .model = model_});
     }
 }
 
 void LineStates::look_at(const chat::Conversation& tree, uint32_t number,
                          const std::vector<chat::TurnId>& ends) {
+    if (model_.empty()) return;
     for (const chat::TurnId end : ends) {
         const Key key{.number = number, .end = end};
         if (!wants(key, 0)) continue;
@@ -94,6 +99,14 @@ bool LineStates::on(const core::LineRead& read) {
         return true;
     }
     settle(std::move(*line), messages.empty() ? "" : "○ longer than the context window");
+    under_way_.erase(line);
+    return true;
+}
+
+bool LineStates::on(const core::PagesFound& found) {
+    const auto line = find([&](const UnderWay& each) { return each.reading == found.id; });
+    if (found.id == 0 || line == under_way_.end()) return false;
+    settle(std::move(*line), found.pages ? residency_label(*found.pages) : "-");
     under_way_.erase(line);
     return true;
 }

@@ -26,7 +26,7 @@ class LineStates {
     LineStates(chat::Channel& channel, ChatSaver& saver) : channel_(channel), saver_(saver) {}
 
     // The model that would read the lines; what was known of another's is forgotten. Null: there
-    // is none, and nothing is asked.
+    // is none, and saved conversations are as `moxie chats` tells them: by what is on disk.
     void serve(const chat::ModelReady* model);
     // What is known may be wrong from here on: it is shown until it has been asked for again.
     void cache_changed() { ++epoch_; }
@@ -37,7 +37,7 @@ class LineStates {
     void look_at(const chat::Conversation& tree, uint32_t number,
                  const std::vector<chat::TurnId>& ends);
 
-    // "◐ on disk 310 MB ~0.8 s"; empty: not known yet, or nobody is there to ask.
+    // "◐ on disk 310 MB ~0.8 s"; "-": it cannot be told; empty: not known yet, or nobody to ask.
     std::string label(const core::ConversationHead& conversation) const;
     std::string label(uint32_t number, chat::TurnId end) const;
 
@@ -48,6 +48,7 @@ class LineStates {
 
     // What the store and the engine say; true: the request was one of these.
     bool on(const core::LineRead& read);
+    bool on(const core::PagesFound& found);
     bool on(const core::StoreFailed& failed);
     bool on(const chat::KvListed& listed);
     bool on(const chat::Failed& failed);

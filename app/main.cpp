@@ -60,9 +60,12 @@ core::StoreOptions store_options(const std::string& data_folder,
     const std::string pages =
         backend.kv_directory.empty() ? app::default_kv_folder() : backend.kv_directory;
     return {.folder = data_folder,
-            .forget_lines = [pages](const std::vector<core::CachedLine>& lines) {
-                app::forget_pages(pages, lines);
-            }};
+            .forget_lines =
+                [pages](const std::vector<core::CachedLine>& lines) {
+                    app::forget_pages(pages, lines);
+                },
+            .find_pages =
+                [pages](const core::ConversationHead& head) { return app::pages_of(pages, head); }};
 }
 
 int run_chat_process(const app::ChatInvocation& invocation) {

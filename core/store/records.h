@@ -130,6 +130,12 @@ struct ReadLine {
     bool all = false;
 };
 
+// What is on disk of the line that a saved conversation shows. Answered by PagesFound.
+struct LookForPages {
+    StoreRequestId id = 0;
+    std::string conversation = {};  // its whole id
+};
+
 // What the user decided about a conversation; what is not given stays. Answered by Changed.
 struct ChangeConversation {
     StoreRequestId id = 0;
@@ -215,7 +221,7 @@ struct CheckStore {
 struct CloseStore {};
 
 using StoreRequest =
-    std::variant<CloseStore, SaveTurns, FlagTurn, SetBookmark, KeepLine, ReadLine,
+    std::variant<CloseStore, SaveTurns, FlagTurn, SetBookmark, KeepLine, ReadLine, LookForPages,
                  ChangeConversation, LoadConversation, ListConversations, SearchTurns,
                  RemoveConversation, ExportConversation, ImportFile, CheckStore>;
 
@@ -250,6 +256,11 @@ struct Loaded {
 struct LineRead {
     StoreRequestId id = 0;
     std::vector<std::vector<chat::Message>> lines = {};  // one, unless all were asked for
+};
+
+struct PagesFound {
+    StoreRequestId id = 0;
+    std::optional<chat::KvEntry> pages = {};  // nothing: it cannot be told
 };
 
 struct Listed {
@@ -301,8 +312,8 @@ struct StoreFailed {
     std::string sentence = {};  // ready for the user
 };
 
-using StoreEvent = std::variant<StoreOpened, Saved, Changed, Loaded, LineRead, Listed, Found,
-                                Removed, Exported, Imported, Checked, StoreFailed>;
+using StoreEvent = std::variant<StoreOpened, Saved, Changed, Loaded, LineRead, PagesFound, Listed,
+                                Found, Removed, Exported, Imported, Checked, StoreFailed>;
 
 struct StoreChannel {
     EventQueue<StoreRequest> requests{64};  // client to store

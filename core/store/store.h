@@ -9,6 +9,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,10 +21,15 @@ namespace core {
 // by the store's thread.
 using ForgetLines = std::function<void(const std::vector<CachedLine>& lines)>;
 
+// What that cache has on disk of the line that a conversation shows, for whoever has no model to
+// ask; nothing: it cannot be told. Called by the store's thread, with a head that has its line.
+using FindPages = std::function<std::optional<chat::KvEntry>(const ConversationHead& head)>;
+
 struct StoreOptions {
     std::string folder = {};  // of chats.db and its lock; made with mode 0700
     // For conversations that are purged, or were in the trash too long. Null: there is no cache.
     ForgetLines forget_lines = {};
+    FindPages find_pages = {};  // the same
     // For tests: as if the disk were full beyond so many pages (0: it is not), and as if it took
     // this long to have written a commit for good.
     uint32_t page_limit = 0;

@@ -171,6 +171,14 @@ StoreEvent StoreDesk::on(const ReadLine& request) {
     return read;
 }
 
+StoreEvent StoreDesk::on(const LookForPages& request) {
+    if (!options_.find_pages) return PagesFound{.id = request.id};
+    Shelf shelf(database());
+    std::vector<ConversationHead> heads = {shelf.load(shelf.exact(request.conversation)).head};
+    KeptLines(database()).add_to(heads);
+    return PagesFound{.id = request.id, .pages = options_.find_pages(heads.front())};
+}
+
 StoreEvent StoreDesk::on(const ChangeConversation& request) {
     Shelf shelf(writable());
     Transaction transaction(*database_);

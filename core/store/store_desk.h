@@ -27,6 +27,7 @@ class StoreDesk {
     StoreEvent on(const SetBookmark& request);
     StoreEvent on(const KeepLine& request);
     StoreEvent on(const ReadLine& request);
+    StoreEvent on(const LookForPages& request);
     StoreEvent on(const ChangeConversation& request);
     StoreEvent on(const LoadConversation& request);
     StoreEvent on(const ListConversations& request);

@@ -282,5 +282,30 @@ TEST_F(SeenTest, ThreadsAndTemplateAreChosenWithTheModel) {
     EXPECT_TRUE(chat.sees("--threads N")) << chat.screen();
 }
 
+// --- conversations without a model
+
+TEST_F(SeenTest, WithoutAModelTheListTellsWhatIsOnDiskOrADash) {
+    KeptChat chat({}, options());
+    chat.type("\x18s");
+    std::optional<core::ListConversations> list;
+    while (auto next = chat.take_request<core::ListConversations>())
+        list = std::move(next);
+    ASSERT_TRUE(list);
+    chat.tell(core::Listed{.id = list->id,
+                           .conversations = {{.id = "3f2a", .title = "of foxes"},
+                                             {.id = "4b1c", .title = "of owls"}}});
+    for (const auto& [id, pages] :
+         {std::pair{"3f2a", std::optional(chat::KvEntry{
+                                .tokens = 900, .on_disk = 899, .disk_bytes = 310'000'000})},
+          std::pair{"4b1c", std::optional<chat::KvEntry>()}}) {
+        const auto look = chat.take_request<core::LookForPages>();
+        ASSERT_TRUE(look);
+        EXPECT_EQ(look->conversation, id);
+        chat.tell(core::PagesFound{.id = look->id, .pages = pages});
+    }
+    EXPECT_TRUE(chat.sees("◐ on disk 310 MB")) << chat.screen();
+    EXPECT_TRUE(chat.sees("- · no model")) << chat.screen();
+}
+
 }  // namespace
 }  // namespace app

@@ -1,4 +1,5 @@
 // What the store knows of the KV cache: lines by their ids, to find their pages and forget them.
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -106,6 +107,23 @@ TEST_F(StoredLines, WhatLeavesTheTrashAfterThirtyDaysIsForgottenByTheCacheToo) {
     database().run("UPDATE conversation SET deleted_at = deleted_at - 31 * 86400000 WHERE id = 1");
     const StoreClient client(options());
     EXPECT_THAT(forgotten, ElementsAre(line_of({1})));
+}
+
+TEST_F(StoredLines, PagesAreLookedForByTheLineThatIsShown) {
+    StoreOptions with_pages = options();
+    with_pages.find_pages = [](const ConversationHead& head) -> std::optional<chat::KvEntry> {
+        if (head.line == nullptr) return std::nullopt;
+        return chat::KvEntry{.tokens = static_cast<uint32_t>(head.line->line.ids.size())};
+    };
+    StoreClient client(with_pages);
+    client.save(1, {.tip = 2}, {user_turn(1, 0, "a"), answer_turn(2, 1, "b")});
+    const std::string id = client.list().front().id;
+    EXPECT_FALSE(client.ask<PagesFound>(LookForPages{.conversation = id}).pages);
+    keep(client, 2, line_of({1, 2, 3}));
+    const auto pages = client.ask<PagesFound>(LookForPages{.conversation = id}).pages;
+    ASSERT_TRUE(pages);
+    EXPECT_EQ(pages->tokens, 3U);
+    client.ask<StoreFailed>(LookForPages{.conversation = "none"});
 }
 
 TEST_F(StoredLines, TheShownLineIsReadAsAPromptWouldCarryIt) {
