@@ -246,6 +246,8 @@ std::optional<std::string> ChatSession::manage_kv(chat::KvAction action) {
     }
     if (conversation_.empty()) return "There is no conversation yet.";
     if (action == chat::KvAction::drop && busy()) return "Stop the answer first (C-c).";
+    if (action == chat::KvAction::save && !saver_.keeping().token_ids)
+        return "Nothing is written: privacy.save_tokens is off, and pages contain the ids.";
     ask_kv(action,
            action == chat::KvAction::drop ? conversation_.leaves()
                                           : std::vector<chat::TurnId>{conversation_.tip()},

@@ -46,7 +46,7 @@ constexpr std::array kKeys = {
     ConfigKey{"model", "ctx", kInteger, "8192", 0, kMany, {}, "tokens of context"},
     ConfigKey{"model", "kv_type", kChoice, "f16", 0, 0, "f32|f16|q8", "type of the KV cache"},
     ConfigKey{"model", "load", kChoice, "auto", 0, 0, "auto|pack|mmap|mlock",
-              "how weights come into memory", kMapping},
+              "how weights come into memory; packed, whatever it says", kMapping},
 
     ConfigKey{"models", "dirs", kTexts, "", 0, 0, {}, "folders with models, searched first"},
     ConfigKey{"models", "scan", kTexts, "hf,llama.cpp,lmstudio,ollama", 0, 0,

@@ -1,4 +1,6 @@
-// What of conversations goes to the disk beside their texts, and when: [kv] and [privacy].
+// What of conversations goes to the disk beside their texts, and when: [kv] and [privacy]. What is
+// not written by itself may still be with /kv save, but pages contain the ids of their tokens, so
+// that none are kept where those are not.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +18,8 @@ struct Keeping {
 
     // How the pages of an answer are kept.
     void apply_to(chat::Generate& request) const {
-        request.persist = request.persist && pages != KeepPages::never;
-        request.write_later = pages == KeepPages::at_the_end;
+        request.persist = request.persist && token_ids;
+        request.write_later = pages != KeepPages::after_answers;
     }
     // A turn as it is saved.
     void apply_to(chat::Turn& turn) const {
@@ -27,7 +29,6 @@ struct Keeping {
     }
 };
 
-// Pages contain the ids, so that they are not kept without them.
 Keeping keeping_of(const Config& config);
 
 }  // namespace app

@@ -92,10 +92,11 @@ void show_memory(ChatApp& app) {
     if (const auto& model = app.session().model()) {
         const chat::KvListed& kept = app.session().residency().totals();
         text += memory_row("weights", core::human_bytes(model->weight_bytes));
+        std::string cache = core::human_bytes(kept.memory_bytes) + " in memory";
+        if (kept.memory_budget > 0)
+            cache += ", of at most " + core::human_bytes(kept.memory_budget);
         text += memory_row("KV cache",
-                           core::human_bytes(kept.memory_bytes) + " in memory, of at most " +
-                               core::human_bytes(kept.memory_budget) + "; a full context takes " +
-                               core::human_bytes(model->kv_bytes));
+                           cache + "; a full context takes " + core::human_bytes(model->kv_bytes));
         if (kept.disk_budget > 0)
             text += memory_row("on disk", core::human_bytes(kept.disk_bytes) + " of at most " +
                                               core::human_bytes(kept.disk_budget));
@@ -189,6 +190,7 @@ constexpr std::array kTopics = {
 
 std::vector<std::string> topic_names() {
     std::vector<std::string> names;
+    names.reserve(kTopics.size());
     for (const Topic& topic : kTopics)
         names.emplace_back(topic.name);
     return names;

@@ -84,7 +84,10 @@ struct ReadlineHooks {
         rl_last_func = editor().stepping_ ? rl_menu_complete : nullptr;
         const int result = rl_menu_complete(count, key);
         editor().stepped_ = true;
-        if (matches().size() > 1) editor().candidates_ = matches();
+        if (matches().size() > 1) {
+            editor().candidates_ = matches();
+            std::ranges::sort(editor().candidates_);  // as readline goes through them
+        }
         return result;
     }
 

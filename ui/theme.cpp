@@ -294,6 +294,7 @@ Theme Theme::from_file(const std::string& path) {
 
 std::vector<std::string> Theme::names() {
     std::vector<std::string> names;
+    names.reserve(kBuiltIns.size());
     for (const BuiltIn& theme : kBuiltIns)
         names.emplace_back(theme.name);
     for (const std::filesystem::path& folder : theme_folders()) {

@@ -280,16 +280,30 @@ TEST_F(SettingsTest, PagesAreWrittenAtTheEndWhereThatIsConfigured) {
     EXPECT_EQ(saves(), 1);
 }
 
-TEST_F(SettingsTest, PagesAreNotWrittenWhereThatIsConfiguredOrNoIdsAreKept) {
-    for (const char* file : {"[kv]\nsave_on = \"never\"\n", "[privacy]\nsave_tokens = false\n"}) {
-        KeptChat chat(folder.path(), options(file));
-        chat.ready();
-        chat.enter("hello");
-        chat.until([&] { return chat.session().activity() == Activity::prefill; }, "an answer");
-        const auto request = chat.take_generate();
-        ASSERT_TRUE(request);
-        EXPECT_FALSE(request->persist) << file;
-    }
+TEST_F(SettingsTest, PagesWaitForASaveByHandWhereTheyAreNeverWritten) {
+    KeptChat chat(folder.path(), options("[kv]\nsave_on = \"never\"\n"));
+    chat.ready();
+    chat.enter("hello");
+    chat.until([&] { return chat.session().activity() == Activity::prefill; }, "an answer");
+    const auto request = chat.take_generate();
+    ASSERT_TRUE(request);
+    EXPECT_TRUE(request->persist);
+    EXPECT_TRUE(request->write_later);
+    chat.finish();
+    chat.enter("/unload");
+    for (const chat::Kv& asked : chat.take_kv())
+        EXPECT_NE(asked.action, chat::KvAction::save);
+}
+
+TEST_F(SettingsTest, WithoutIdsNoPagesAreWrittenNotEvenByHand) {
+    KeptChat chat(folder.path(), options("[privacy]\nsave_tokens = false\n"));
+    chat.ready();
+    chat.enter("hello");
+    chat.until([&] { return chat.session().activity() == Activity::prefill; }, "an answer");
+    EXPECT_FALSE(chat.take_generate().value().persist);
+    chat.finish();
+    chat.enter("/kv save");
+    EXPECT_TRUE(chat.sees("privacy.save_tokens is off")) << chat.screen();
 }
 
 TEST_F(SettingsTest, WithoutIdsAnAnswerIsSavedAsTextAlone) {

@@ -145,7 +145,7 @@ TEST_F(SettingsInTmux, ThePrefixShowsWhatMayFollowAndTheComposerTakesTheScreen) 
 TEST_F(SettingsInTmux, CompletionsAreGoneThroughBackwardsAndThemesAreListed) {
     start_scripted();
     terminal->type("/theme ");
-    terminal->keys({"Tab"});
+    terminal->keys({"Tab", "Tab"});
     see("dark high-contrast light mono terminal");
     terminal->keys({"BTab"});
     see("> /theme terminal");

@@ -16,6 +16,7 @@ std::vector<std::string> drawn(Size size, const std::vector<KeyHint>& hints) {
     draw_key_hints(surface, {.row = 0, .column = 0, .rows = size.rows, .columns = size.columns},
                    hints, {});
     std::vector<std::string> rows;
+    rows.reserve(static_cast<size_t>(size.rows));
     for (int row = 0; row < size.rows; ++row)
         rows.push_back(surface.row_text(row));
     return rows;
