@@ -68,10 +68,11 @@ KeyBindings::KeyBindings(const Config& config) {
                     return hit;
                 });
                 if (same || shared.empty()) continue;
-                const std::string name(action.command->name);
-                notices_.push_back({.text = wish.where + ": " + std::string(shared) + " is on " +
-                                            name + " and on " + std::string(other.command->name) +
-                                            ". " + name + " keeps its own keys."});
+                std::string text = wish.where + ": ";
+                text.append(shared).append(" is on ").append(action.command->name);
+                text.append(" and on ").append(other.command->name).append(". ");
+                text.append(action.command->name).append(" keeps its own keys.");
+                notices_.push_back({.text = std::move(text)});
                 keys_.erase(action.command);
                 break;
             }

@@ -61,9 +61,8 @@ bool leaves_pages(std::vector<std::string> arguments) {
     std::ranges::replace(arguments, std::string("NAMED"), named);
     const auto ask = [&](std::vector<std::string> all) {
         all.insert(all.end(), {"-m", model.path(), "--max-tokens", "4", "my secret is safe"});
-        const auto result = run_program({.arguments = all,
-                                         .home = home.path(),
-                                         .environment = {{"MOXIE_KV_MIN_TOKENS", "0"}}});
+        const auto result = run_program(
+            {.arguments = all, .home = home.path(), .environment = {{"MOXIE_KV_MIN_TOKENS", "0"}}});
         EXPECT_EQ(result.status, 0) << result.err;
     };
     // A conversation to go on with, whose own pages do not count.

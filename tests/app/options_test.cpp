@@ -16,17 +16,26 @@ namespace {
 
 constexpr Terminals kTerminal{.standard_input = true, .standard_output = true};
 
+// No thread is there that could read them meanwhile.
+void set_variable(const char* name, const char* value) {
+    ::setenv(name, value, 1);  // NOLINT(concurrency-mt-unsafe)
+}
+
+void unset_variable(const char* name) {
+    ::unsetenv(name);  // NOLINT(concurrency-mt-unsafe)
+}
+
 class OptionsTest : public testing::Test {
   protected:
     OptionsTest() {
-        ::setenv("XDG_CONFIG_HOME", "/config", 1);
-        ::setenv("XDG_DATA_HOME", "/data", 1);
-        ::setenv("XDG_CACHE_HOME", "/cache", 1);
+        set_variable("XDG_CONFIG_HOME", "/config");
+        set_variable("XDG_DATA_HOME", "/data");
+        set_variable("XDG_CACHE_HOME", "/cache");
     }
     ~OptionsTest() override {
-        ::unsetenv("XDG_CONFIG_HOME");
-        ::unsetenv("XDG_DATA_HOME");
-        ::unsetenv("XDG_CACHE_HOME");
+        unset_variable("XDG_CONFIG_HOME");
+        unset_variable("XDG_DATA_HOME");
+        unset_variable("XDG_CACHE_HOME");
     }
 
     static ChatInvocation chat(std::vector<std::string> arguments) {
@@ -95,10 +104,10 @@ TEST_F(OptionsTest, AOneShotAnswerIsSavedOnlyWhenAskedOrContinued) {
 }
 
 TEST_F(OptionsTest, FlagsAndVariablesAreLayersOfTheConfiguration) {
-    ::setenv("MOXIE_MODEL_THREADS", "3", 1);
-    ::setenv("MOXIE_SAMPLING_TEMPERATURE", "0.1", 1);
-    ::setenv("MOXIE_SAMPLING_TOP_K", "9", 1);
-    ::setenv("MOXIE_KV_PERSIST", "false", 1);
+    set_variable("MOXIE_MODEL_THREADS", "3");
+    set_variable("MOXIE_SAMPLING_TEMPERATURE", "0.1");
+    set_variable("MOXIE_SAMPLING_TOP_K", "9");
+    set_variable("MOXIE_KV_PERSIST", "false");
     const ChatInvocation given = chat({"--temperature", "0.5"});
     EXPECT_EQ(given.backend.threads, 3U);
     EXPECT_EQ(given.backend.kv_directory, "");
@@ -109,7 +118,7 @@ TEST_F(OptionsTest, FlagsAndVariablesAreLayersOfTheConfiguration) {
     EXPECT_EQ(chat({"--threads", "2"}).backend.threads, 2U);
     for (const char* name : {"MOXIE_MODEL_THREADS", "MOXIE_SAMPLING_TEMPERATURE",
                              "MOXIE_SAMPLING_TOP_K", "MOXIE_KV_PERSIST"})
-        ::unsetenv(name);
+        unset_variable(name);
 }
 
 TEST_F(OptionsTest, ContextIsTheEnginesChoiceUnlessSomebodyMadeIt) {

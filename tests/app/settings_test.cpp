@@ -19,11 +19,16 @@ namespace {
 
 class SettingsTest : public testing::Test {
   protected:
-    SettingsTest() { ::setenv("XDG_CONFIG_HOME", folder.path().c_str(), 1); }
-    ~SettingsTest() override { ::unsetenv("XDG_CONFIG_HOME"); }
+    SettingsTest() {
+        // No thread is there that could read it meanwhile.
+        ::setenv("XDG_CONFIG_HOME", folder.path().c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
+    }
+    ~SettingsTest() override {
+        ::unsetenv("XDG_CONFIG_HOME");  // NOLINT(concurrency-mt-unsafe): all have ended
+    }
 
     std::string write(const std::string& name, const std::string& text) {
-        const std::string path = folder.path() + "/moxie/" + name;
+        std::string path = folder.path() + "/moxie/" + name;
         std::filesystem::create_directories(std::filesystem::path(path).parent_path());
         std::ofstream(path) << text;
         return path;

@@ -15,171 +15,173 @@ class LineEditorTest : public testing::Test {
   protected:
     static void SetUpTestSuite() {
         ui::use_utf8_locale();
-        ::setenv("INPUTRC", "/dev/null", 1);
-        ::setenv("TERM", "xterm-256color", 1);
+        // No thread yet.
+        ::setenv("INPUTRC", "/dev/null", 1);    // NOLINT(concurrency-mt-unsafe)
+        ::setenv("TERM", "xterm-256color", 1);  // NOLINT(concurrency-mt-unsafe)
     }
-    LineEditor editor_;
+    LineEditor editor;
 };
 
 TEST_F(LineEditorTest, EnvironmentKeepsNoSize) {
-    EXPECT_EQ(std::getenv("LINES"), nullptr);
-    EXPECT_EQ(std::getenv("COLUMNS"), nullptr);
+    // No thread is there that could change it.
+    EXPECT_EQ(std::getenv("LINES"), nullptr);    // NOLINT(concurrency-mt-unsafe)
+    EXPECT_EQ(std::getenv("COLUMNS"), nullptr);  // NOLINT(concurrency-mt-unsafe)
 }
 
 TEST_F(LineEditorTest, EditsAndAcceptsALine) {
-    editor_.feed("hello world");
-    editor_.feed("\x17");  // C-w
-    EXPECT_EQ(editor_.text(), "hello ");
-    editor_.feed("\x19!");  // C-y
-    EXPECT_EQ(editor_.text(), "hello world!");
-    EXPECT_EQ(editor_.take_line(), std::nullopt);
-    editor_.feed("\r");
-    EXPECT_EQ(editor_.take_line(), "hello world!");
-    EXPECT_EQ(editor_.take_line(), std::nullopt);
-    EXPECT_EQ(editor_.text(), "");
+    editor.feed("hello world");
+    editor.feed("\x17");  // C-w
+    EXPECT_EQ(editor.text(), "hello ");
+    editor.feed("\x19!");  // C-y
+    EXPECT_EQ(editor.text(), "hello world!");
+    EXPECT_EQ(editor.take_line(), std::nullopt);
+    editor.feed("\r");
+    EXPECT_EQ(editor.take_line(), "hello world!");
+    EXPECT_EQ(editor.take_line(), std::nullopt);
+    EXPECT_EQ(editor.text(), "");
 }
 
 TEST_F(LineEditorTest, CursorMovesByCharactersOfSeveralBytes) {
-    editor_.feed("日本🙂");
-    EXPECT_EQ(editor_.cursor(), 10U);
-    editor_.feed("\x02");  // C-b
-    EXPECT_EQ(editor_.cursor(), 6U);
-    editor_.feed("\x7f");
-    EXPECT_EQ(editor_.text(), "日🙂");
+    editor.feed("日本🙂");
+    EXPECT_EQ(editor.cursor(), 10U);
+    editor.feed("\x02");  // C-b
+    EXPECT_EQ(editor.cursor(), 6U);
+    editor.feed("\x7f");
+    EXPECT_EQ(editor.text(), "日🙂");
 }
 
 TEST_F(LineEditorTest, NewlinesAreCharactersOfTheLine) {
-    editor_.feed("one\ntwo\x1b\rthree");
-    EXPECT_EQ(editor_.text(), "one\ntwo\nthree");
-    EXPECT_EQ(editor_.take_line(), std::nullopt);
-    editor_.feed("\x01");  // C-a: begin of the row
-    EXPECT_EQ(editor_.cursor(), 8U);
-    editor_.feed("\x0b");  // C-k: to its end
-    EXPECT_EQ(editor_.text(), "one\ntwo\n");
-    editor_.feed("\r");
-    EXPECT_EQ(editor_.take_line(), "one\ntwo\n");
+    editor.feed("one\ntwo\x1b\rthree");
+    EXPECT_EQ(editor.text(), "one\ntwo\nthree");
+    EXPECT_EQ(editor.take_line(), std::nullopt);
+    editor.feed("\x01");  // C-a: begin of the row
+    EXPECT_EQ(editor.cursor(), 8U);
+    editor.feed("\x0b");  // C-k: to its end
+    EXPECT_EQ(editor.text(), "one\ntwo\n");
+    editor.feed("\r");
+    EXPECT_EQ(editor.take_line(), "one\ntwo\n");
 }
 
 TEST_F(LineEditorTest, KillToEndAtTheEndOfARowJoinsIt) {
-    editor_.feed("one\ntwo");
-    editor_.move_cursor(3);
-    editor_.feed("\x0b");
-    EXPECT_EQ(editor_.text(), "onetwo");
+    editor.feed("one\ntwo");
+    editor.move_cursor(3);
+    editor.feed("\x0b");
+    EXPECT_EQ(editor.text(), "onetwo");
 }
 
 TEST_F(LineEditorTest, PasteGoesInAsItIsAndIsOneUndo) {
-    editor_.feed("x");
-    editor_.paste("one\ntwo\tthree\x03");
-    EXPECT_EQ(editor_.text(), "xone\ntwo\tthree\x03");
-    EXPECT_EQ(editor_.take_line(), std::nullopt);
-    editor_.feed("\x1f");  // C-_
-    EXPECT_EQ(editor_.text(), "x");
+    editor.feed("x");
+    editor.paste("one\ntwo\tthree\x03");
+    EXPECT_EQ(editor.text(), "xone\ntwo\tthree\x03");
+    EXPECT_EQ(editor.take_line(), std::nullopt);
+    editor.feed("\x1f");  // C-_
+    EXPECT_EQ(editor.text(), "x");
 }
 
 TEST_F(LineEditorTest, ALargePasteIsTaken) {
     const std::string text(100'000, 'x');
-    editor_.paste(text);
-    EXPECT_EQ(editor_.text(), text);
+    editor.paste(text);
+    EXPECT_EQ(editor.text(), text);
 }
 
 TEST_F(LineEditorTest, HistoryAndItsSearch) {
-    editor_.add_history("first prompt");
-    editor_.add_history("zweiter Prompt mit Ümlaut");
-    editor_.feed("\x10");  // C-p
-    EXPECT_EQ(editor_.text(), "zweiter Prompt mit Ümlaut");
-    editor_.feed("\x10");
-    EXPECT_EQ(editor_.text(), "first prompt");
-    editor_.feed("\x0e\x0e");
-    EXPECT_EQ(editor_.text(), "");
-    editor_.feed("\x12");  // C-r
-    EXPECT_TRUE(editor_.wants_all_keys());
-    editor_.feed("Ü");
-    EXPECT_EQ(editor_.text(), "zweiter Prompt mit Ümlaut");
-    EXPECT_NE(editor_.prompt().find("Ü"), std::string::npos);
-    editor_.abort();
-    EXPECT_FALSE(editor_.wants_all_keys());
-    EXPECT_EQ(editor_.prompt(), "");
-    EXPECT_EQ(editor_.text(), "");
+    editor.add_history("first prompt");
+    editor.add_history("zweiter Prompt mit Ümlaut");
+    editor.feed("\x10");  // C-p
+    EXPECT_EQ(editor.text(), "zweiter Prompt mit Ümlaut");
+    editor.feed("\x10");
+    EXPECT_EQ(editor.text(), "first prompt");
+    editor.feed("\x0e\x0e");
+    EXPECT_EQ(editor.text(), "");
+    editor.feed("\x12");  // C-r
+    EXPECT_TRUE(editor.wants_all_keys());
+    editor.feed("Ü");
+    EXPECT_EQ(editor.text(), "zweiter Prompt mit Ümlaut");
+    EXPECT_NE(editor.prompt().find("Ü"), std::string::npos);
+    editor.abort();
+    EXPECT_FALSE(editor.wants_all_keys());
+    EXPECT_EQ(editor.prompt(), "");
+    EXPECT_EQ(editor.text(), "");
 }
 
 TEST_F(LineEditorTest, RepeatedLinesAreOnceInTheHistory) {
-    editor_.add_history("same");
-    editor_.add_history("same");
-    editor_.feed("\x10\x10");
-    EXPECT_EQ(editor_.text(), "same");
-    editor_.feed("\x0e");
-    EXPECT_EQ(editor_.text(), "");
+    editor.add_history("same");
+    editor.add_history("same");
+    editor.feed("\x10\x10");
+    EXPECT_EQ(editor.text(), "same");
+    editor.feed("\x0e");
+    EXPECT_EQ(editor.text(), "");
 }
 
 TEST_F(LineEditorTest, QuotedInsertTakesTheNextKeyWhateverItIs) {
-    editor_.feed("\x16");
-    EXPECT_TRUE(editor_.wants_all_keys());
-    editor_.feed("\x03");
-    EXPECT_FALSE(editor_.wants_all_keys());
-    EXPECT_EQ(editor_.text(), "\x03");
-    editor_.feed("\x16\x1b");
-    EXPECT_EQ(editor_.text(), "\x03\x1b");
+    editor.feed("\x16");
+    EXPECT_TRUE(editor.wants_all_keys());
+    editor.feed("\x03");
+    EXPECT_FALSE(editor.wants_all_keys());
+    EXPECT_EQ(editor.text(), "\x03");
+    editor.feed("\x16\x1b");
+    EXPECT_EQ(editor.text(), "\x03\x1b");
 }
 
 TEST_F(LineEditorTest, NumericArgumentsWantTheNextKey) {
-    editor_.feed(
+    editor.feed(
         "\x1b"
         "3");
-    EXPECT_TRUE(editor_.wants_all_keys());
-    EXPECT_NE(editor_.prompt(), "");
-    editor_.feed("x");
-    EXPECT_EQ(editor_.text(), "xxx");
-    EXPECT_FALSE(editor_.wants_all_keys());
+    EXPECT_TRUE(editor.wants_all_keys());
+    EXPECT_NE(editor.prompt(), "");
+    editor.feed("x");
+    EXPECT_EQ(editor.text(), "xxx");
+    EXPECT_FALSE(editor.wants_all_keys());
 }
 
 TEST_F(LineEditorTest, KilledLineComesBack) {
-    editor_.feed("precious text");
-    editor_.kill_line();
-    EXPECT_EQ(editor_.text(), "");
-    editor_.feed("\x19");
-    EXPECT_EQ(editor_.text(), "precious text");
+    editor.feed("precious text");
+    editor.kill_line();
+    EXPECT_EQ(editor.text(), "");
+    editor.feed("\x19");
+    EXPECT_EQ(editor.text(), "precious text");
 }
 
 TEST_F(LineEditorTest, TabCompletesOneMatchAndTellsOfSeveral) {
-    editor_.set_completer([](std::string_view line) -> std::vector<std::string> {
+    editor.set_completer([](std::string_view line) -> std::vector<std::string> {
         if (line == "/he") return {"/help"};
         if (line == "/s") return {"/set", "/show", "/system"};
         return {};
     });
-    editor_.feed("/he\t");
-    EXPECT_EQ(editor_.text(), "/help ");
-    editor_.set_text("/s");
-    editor_.feed("\t");
-    editor_.feed("\t");
-    EXPECT_EQ(editor_.text(), "/s");
-    EXPECT_EQ(editor_.candidates(), (std::vector<std::string>{"/set", "/show", "/system"}));
-    editor_.feed("x");
-    EXPECT_TRUE(editor_.candidates().empty());
-    editor_.set_text("no completion");
-    editor_.feed("\t");
-    EXPECT_EQ(editor_.text(), "no completion");
+    editor.feed("/he\t");
+    EXPECT_EQ(editor.text(), "/help ");
+    editor.set_text("/s");
+    editor.feed("\t");
+    editor.feed("\t");
+    EXPECT_EQ(editor.text(), "/s");
+    EXPECT_EQ(editor.candidates(), (std::vector<std::string>{"/set", "/show", "/system"}));
+    editor.feed("x");
+    EXPECT_TRUE(editor.candidates().empty());
+    editor.set_text("no completion");
+    editor.feed("\t");
+    EXPECT_EQ(editor.text(), "no completion");
 }
 
 TEST_F(LineEditorTest, ShiftTabGoesBackwardsThroughTheCompletionsAndTabOnFromThere) {
-    editor_.set_completer([](std::string_view line) -> std::vector<std::string> {
+    editor.set_completer([](std::string_view line) -> std::vector<std::string> {
         if (line == "/s") return {"/set", "/show", "/system"};
         return {};
     });
-    editor_.feed("/s");
-    editor_.feed("\t");
-    editor_.feed("\x1b[Z");
-    EXPECT_EQ(editor_.text(), "/system ");
-    EXPECT_EQ(editor_.candidates().size(), 3U);
-    editor_.feed("\x1b[Z");
-    EXPECT_EQ(editor_.text(), "/show ");
-    editor_.feed("\t");
-    EXPECT_EQ(editor_.text(), "/system ");
-    editor_.feed("x");
-    EXPECT_EQ(editor_.text(), "/system x");
-    EXPECT_TRUE(editor_.candidates().empty());
-    editor_.set_text("/s");
-    editor_.feed("\t");
-    EXPECT_EQ(editor_.text(), "/s") << "another key ends it";
+    editor.feed("/s");
+    editor.feed("\t");
+    editor.feed("\x1b[Z");
+    EXPECT_EQ(editor.text(), "/system ");
+    EXPECT_EQ(editor.candidates().size(), 3U);
+    editor.feed("\x1b[Z");
+    EXPECT_EQ(editor.text(), "/show ");
+    editor.feed("\t");
+    EXPECT_EQ(editor.text(), "/system ");
+    editor.feed("x");
+    EXPECT_EQ(editor.text(), "/system x");
+    EXPECT_TRUE(editor.candidates().empty());
+    editor.set_text("/s");
+    editor.feed("\t");
+    EXPECT_EQ(editor.text(), "/s") << "another key ends it";
 }
 
 }  // namespace
