@@ -179,9 +179,11 @@ Finding processor(const Patient& patient) {
 }
 
 Finding cache(const Patient& patient) {
-    if (patient.cache.budget == 0)
+    if (!patient.config.boolean("kv.persist"))
         return {.subject = "KV cache",
                 .text = "not kept on disk, conversations are read again after a restart"};
+    if (patient.cache.budget == 0)
+        return {.subject = "KV cache", .text = "told once a model is loaded"};
     return {.subject = "KV cache",
             .text = core::with_commas(patient.cache.pages) + " pages, " +
                     core::human_bytes(patient.cache.bytes) + " of " +

@@ -23,7 +23,7 @@ struct Finding {
 struct CacheUsage {
     uint64_t bytes = 0;
     uint64_t pages = 0;
-    uint64_t budget = 0;  // 0: nothing is kept on disk
+    uint64_t budget = 0;  // 0: not known
 };
 
 struct Patient {
