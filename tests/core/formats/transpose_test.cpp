@@ -9,9 +9,9 @@ namespace core {
 namespace {
 
 TEST(Transpose, EveryElementOfEverySizeFindsItsPlace) {
-    for (const size_t size : {1, 2, 4}) {
-        for (const uint64_t rows : {1, 7, 8, 9, 24, 67}) {
-            for (const uint64_t depth : {1, 8, 15, 40}) {
+    for (const size_t size : {1U, 2U, 4U}) {
+        for (const uint64_t rows : {1U, 7U, 8U, 9U, 24U, 67U}) {
+            for (const uint64_t depth : {1U, 8U, 15U, 40U}) {
                 const uint64_t stride = rows + 5;
                 std::vector<std::byte> in(stride * depth * size);
                 for (size_t i = 0; i < in.size(); ++i)

@@ -89,7 +89,8 @@ class ShapesOnly final : public WeightFile {
             const bool down = name == std::string("ffn_down");
             std::vector<uint64_t> shape = {down ? width : dim, down ? dim : width};
             shape.insert(shape.end(), experts.begin(), experts.end());
-            add(prefix + name + suffix, shape, type);
+            std::string full = prefix;
+            add(full.append(name).append(suffix), shape, type);
         }
     }
 

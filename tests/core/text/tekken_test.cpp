@@ -40,11 +40,10 @@ std::string base64(const std::string& bytes) {
 
 // All bytes, and words by rank behind them; the last one is more than the model has.
 std::string tekken(const std::string& specials = "", const std::string& vocab_size = "280") {
-    std::vector<std::string> tokens;
-    for (int byte = 0; byte < 256; ++byte)
-        tokens.emplace_back(1, static_cast<char>(byte));
-    for (const char* word : {"ll", "he", "llo", "hello", "World"})
-        tokens.emplace_back(word);
+    std::vector<std::string> tokens(256);
+    for (size_t byte = 0; byte < 256; ++byte)
+        tokens[byte] = static_cast<char>(byte);
+    tokens.insert(tokens.end(), {"ll", "he", "llo", "hello", "World"});
     std::string vocab;
     for (size_t rank = 0; rank < tokens.size(); ++rank)
         vocab += (rank == 0 ? "" : ",") + std::string(R"({"rank":)") + std::to_string(rank) +
