@@ -63,7 +63,7 @@ class ContextPanel : public Panel {
         if (plan.helps())
             add(ContextChoice::fork, "go on in a new conversation without them",
                 "this one stays as it is");
-        add(ContextChoice::cancel, "cancel", "the message stays and is not answered");
+        add(ContextChoice::cancel, "cancel", "the message stays, unanswered");
         for (const chat::TurnId id : plan.leaving)
             rows.push_back({.key = kTurns + id,
                             .text = "   " + first_words(app.session().conversation().turn(id)),

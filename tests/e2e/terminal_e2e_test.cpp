@@ -137,8 +137,10 @@ TEST_F(TerminalInTmux, APasteOfTenThousandLinesIsAskedAboutAndCanBecomeAFile) {
     terminal->type("typed behind it");
     see("typed behind it");
     terminal->keys({"Enter"});
-    see("line number 10000");
-    see("idle");
+    see("does not fit: 60,0");
+    terminal->keys({"q"});
+    see_no("does not fit");
+    see("pasted · 10,000 lines");
     quit();
 }
 
