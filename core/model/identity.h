@@ -11,7 +11,7 @@
 namespace core {
 
 // Changes whenever kernels, ops or forward() change a bit of the logits; a test holds it against a
-// committed hash of a fixed model's logits (tests/core/model/numerics_test.cpp).
+// committed hash of a fixed model's logits (tests/core/model/numerics_isa_test.cpp).
 inline constexpr uint32_t kNumericsVersion = 1;
 
 // Of the weights: metadata, names, types and shapes of all tensors, and the first and the last

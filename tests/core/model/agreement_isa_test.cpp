@@ -1,8 +1,8 @@
 // The engine against naive_forward: the combinations that find most mistakes, on the slowest and
 // the fastest tier. agreement_slow_test.cpp has all of them.
-#include "tests/support/agreement.h"
-
 #include <gtest/gtest.h>
+
+#include "tests/support/agreement.h"
 
 namespace {
 
