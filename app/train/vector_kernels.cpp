@@ -4,11 +4,7 @@
 #include <bit>
 #include <cmath>
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define MOXIE_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define MOXIE_CLONES
-#endif
+#include "core/base/clones.h"
 
 namespace train::kernels {
 namespace {

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "core/base/clones.h"
 #include "core/base/half.h"
 
 namespace core {
@@ -14,9 +15,18 @@ using Values = std::span<const float>;
 constexpr int kSixBits = 63;    // largest factor or minimum of a sub-block of Q4_K and Q5_K
 constexpr uint32_t kFine = 16;  // values of a sub-block of Q6_K
 
-// Steps are tried a few tenths of a level wider and narrower than the range asks for.
+// Steps are tried a few tenths of a level wider and narrower than the range asks for: all at once,
+// a lane each. A lane adds up in the order of the values, so that vectors of any width give equal
+// bits.
 constexpr int kTrials = 9;
 constexpr float kTrialStep = 0.1F;
+constexpr size_t kSteps = 2 * kTrials + 1;
+constexpr size_t kWide = 8;           // lanes whose sums stay in registers
+constexpr size_t kLanes = 3 * kWide;  // the last ones are never looked at
+static_assert(kLanes >= kSteps);
+
+template <class T>
+using Lanes = std::array<T, kLanes>;
 
 float inverse(float value) {
     return value != 0.0F ? 1.0F / value : 0.0F;
@@ -24,17 +34,17 @@ float inverse(float value) {
 
 // To the nearest level, ties to even; NaN and what is out of range go to an end. Without branches
 // and calls: this is the innermost loop of converting a model.
-float nearest_float(float value, int low, int high) {
+float nearest_float(float value, float low, float high) {
     // Between 2^23 and 2^24 floats are the integers.
     constexpr float kIntegers = 12582912.0F;
     // std::max gives its first argument where the second is NaN.
-    const float within =
-        std::min(std::max(static_cast<float>(low), value), static_cast<float>(high));
+    const float within = std::min(std::max(low, value), high);
     return (within + kIntegers) - kIntegers;
 }
 
 int nearest(float value, int low, int high) {
-    return static_cast<int>(nearest_float(value, low, high));
+    return static_cast<int>(
+        nearest_float(value, static_cast<float>(low), static_cast<float>(high)));
 }
 
 // value = step * q - minimum, q in [0, most], minimum >= 0
@@ -46,17 +56,18 @@ struct Affine {
 // The values of a sub-block with what does not depend on the step that is tried. Larger values
 // weigh more: they move a product more.
 struct Weighted {
-    Values x;
-    std::array<double, kBlock> w{};
-    std::array<float, kBlock> levels{};  // of the trial
+    std::array<float, kBlock> above{};  // x - low
+    std::array<double, kBlock> x{}, w{};
     double w1 = 0, wx = 0, wxx = 0;
 
-    explicit Weighted(Values values) : x(values) {
+    Weighted(Values values, float low) {
         double mean_square = 0;
-        for (const float value : x)
+        for (const float value : values)
             mean_square += double{value} * value;
-        const double floor = std::sqrt(mean_square / static_cast<double>(x.size()));
+        const double floor = std::sqrt(mean_square / static_cast<double>(values.size()));
         for (size_t i = 0; i < kBlock; ++i) {
+            above[i] = values[i] - low;
+            x[i] = values[i];
             w[i] = floor + std::fabs(x[i]);
             w1 += w[i];
             wx += w[i] * x[i];
@@ -65,32 +76,85 @@ struct Weighted {
     }
 };
 
-// The best step and minimum, by least squares, for values rounded with 1 / step = `factor`; false
-// when all fall on one level.
-bool refine(Weighted& of, float low, float factor, int most, Affine& fit, double& error) {
-    for (size_t i = 0; i < kBlock; ++i)
-        of.levels[i] = nearest_float((of.x[i] - low) * factor, 0, most);
-    double wq = 0, wqq = 0, wqx = 0;
-    for (size_t i = 0; i < kBlock; ++i) {
-        const double q = of.levels[i];
-        const double weighted = of.w[i] * q;
-        wq += weighted;
-        wqq += weighted * q;
-        wqx += weighted * of.x[i];
+// Over the values of a sub-block, q being their levels for the factor (1 / step) of a lane.
+struct Sums {
+    Lanes<double> wq, wqq, wqx;
+};
+
+MOXIE_CLONES void add_affine(const Weighted& of, const Lanes<float>& factors, float most,
+                             Sums& sums) {
+    for (size_t first = 0; first < kLanes; first += kWide) {
+        std::array<double, kWide> wq{}, wqq{}, wqx{};
+        for (size_t i = 0; i < kBlock; ++i) {
+            for (size_t lane = 0; lane < kWide; ++lane) {
+                const double q = nearest_float(of.above[i] * factors[first + lane], 0.0F, most);
+                const double weighted = of.w[i] * q;
+                wq[lane] += weighted;
+                wqq[lane] += weighted * q;
+                wqx[lane] += weighted * of.x[i];
+            }
+        }
+        std::ranges::copy(wq, sums.wq.begin() + first);
+        std::ranges::copy(wqq, sums.wqq.begin() + first);
+        std::ranges::copy(wqx, sums.wqx.begin() + first);
     }
-    const double determinant = of.w1 * wqq - wq * wq;
-    if (!(determinant > 0)) return false;
-    double step = (of.w1 * wqx - wq * of.wx) / determinant;
-    double minimum = -(wqq * of.wx - wq * wqx) / determinant;
-    if (minimum < 0) {
-        minimum = 0;
-        step = wqx / wqq;
+}
+
+MOXIE_CLONES void add_symmetric(const float* x, const Lanes<float>& factors, float half,
+                                Sums& sums) {
+    for (size_t first = 0; first < kLanes; first += kWide) {
+        std::array<double, kWide> wqq{}, wqx{};
+        for (size_t i = 0; i < kFine; ++i) {
+            const double exact = x[i];
+            for (size_t lane = 0; lane < kWide; ++lane) {
+                const double q = nearest_float(x[i] * factors[first + lane], -half, half - 1);
+                const double weighted = exact * exact * q;
+                wqq[lane] += weighted * q;
+                wqx[lane] += weighted * exact;
+            }
+        }
+        std::ranges::copy(wqq, sums.wqq.begin() + first);
+        std::ranges::copy(wqx, sums.wqx.begin() + first);
     }
-    fit = {static_cast<float>(step), static_cast<float>(minimum)};
-    // Sum of w (step q - minimum - x)^2.
-    error = step * step * wqq + minimum * minimum * of.w1 + of.wxx - 2 * step * minimum * wq -
-            2 * step * wqx + 2 * minimum * of.wx;
-    return step > 0;
+}
+
+// The best step and minimum of each lane by least squares, and what they leave:
+// the sum of w (step q - minimum - x)^2.
+struct Fits {
+    Lanes<double> determinant;  // not positive: all values fall on one level
+    Lanes<double> step, minimum, error;
+};
+
+MOXIE_CLONES void solve(const Weighted& of, const Sums& sums, Fits& __restrict fits) {
+    const double w1 = of.w1;
+    const double wx = of.wx;
+    const double wxx = of.wxx;
+    for (size_t lane = 0; lane < kLanes; ++lane) {
+        const double wq = sums.wq[lane];
+        const double wqq = sums.wqq[lane];
+        const double wqx = sums.wqx[lane];
+        const double determinant = w1 * wqq - wq * wq;
+        const double free_minimum = -(wqq * wx - wq * wqx) / determinant;
+        const double free_step = (w1 * wqx - wq * wx) / determinant;
+        const double step_from_zero = wqx / wqq;
+        const double minimum = free_minimum < 0 ? 0 : free_minimum;
+        const double step = free_minimum < 0 ? step_from_zero : free_step;
+        fits.determinant[lane] = determinant;
+        fits.minimum[lane] = minimum;
+        fits.step[lane] = step;
+        fits.error[lane] = step * step * wqq + minimum * minimum * w1 + wxx -
+                           2 * step * minimum * wq - 2 * step * wqx + 2 * minimum * wx;
+    }
+}
+
+// 1 / step of each trial where `most` levels take `range`.
+Lanes<float> factors_around(int most, float range) {
+    Lanes<float> factors{};
+    for (int trial = -kTrials; trial <= kTrials; ++trial) {
+        const float levels = static_cast<float>(most) + kTrialStep * static_cast<float>(trial);
+        factors[static_cast<size_t>(trial + kTrials)] = levels / range;
+    }
+    return factors;
 }
 
 Affine fit_affine(Values x, int most) {
@@ -98,17 +162,18 @@ Affine fit_affine(Values x, int most) {
     const float low = std::min(least, 0.0F);
     Affine best = {(largest - low) / static_cast<float>(most), -low};
     if (!(largest > low)) return {0.0F, -low};
-    Weighted weighted(x);
+    const Weighted weighted(x, low);
+    Sums sums;
+    Fits fits;
+    add_affine(weighted, factors_around(most, largest - low), static_cast<float>(most), sums);
+    solve(weighted, sums, fits);
     double best_error = HUGE_VAL;
-    for (int trial = -kTrials; trial <= kTrials; ++trial) {
-        const float levels = static_cast<float>(most) + kTrialStep * static_cast<float>(trial);
-        Affine fit;
-        double error = 0;
-        if (!refine(weighted, low, levels / (largest - low), most, fit, error) ||
-            error >= best_error)
+    for (size_t trial = 0; trial < kSteps; ++trial) {
+        const double step = fits.step[trial];
+        if (!(fits.determinant[trial] > 0) || !(step > 0) || fits.error[trial] >= best_error)
             continue;
-        best = fit;
-        best_error = error;
+        best = {static_cast<float>(step), static_cast<float>(fits.minimum[trial])};
+        best_error = fits.error[trial];
     }
     return best;
 }
@@ -146,20 +211,13 @@ float fit_symmetric(Values x, int half) {
     for (const float value : x)
         if (std::fabs(value) > std::fabs(extreme)) extreme = value;
     if (extreme == 0.0F) return 0.0F;
+    Sums sums;
+    add_symmetric(x.data(), factors_around(half, -extreme), static_cast<float>(half), sums);
     double best = -1;
     float step = 0.0F;
-    std::array<float, kFine> levels{};
-    for (int trial = -kTrials; trial <= kTrials; ++trial) {
-        const float factor =
-            -(static_cast<float>(half) + kTrialStep * static_cast<float>(trial)) / extreme;
-        for (size_t i = 0; i < kFine; ++i)
-            levels[i] = nearest_float(x[i] * factor, -half, half - 1);
-        double wqx = 0, wqq = 0;
-        for (size_t i = 0; i < kFine; ++i) {
-            const double weighted = double{x[i]} * x[i] * levels[i];
-            wqx += weighted * x[i];
-            wqq += weighted * levels[i];
-        }
+    for (size_t trial = 0; trial < kSteps; ++trial) {
+        const double wqx = sums.wqx[trial];
+        const double wqq = sums.wqq[trial];
         if (!(wqq > 0) || wqx * wqx / wqq <= best) continue;
         best = wqx * wqx / wqq;
         step = static_cast<float>(wqx / wqq);

@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 
 #include "core/base/half.h"
+#include "core/base/hash.h"
 #include "core/tensor/block_parts.h"
 #include "core/tensor/blocks.h"
 
@@ -152,6 +153,24 @@ TEST(Quantize, MoreBitsAndFinerScalesLeaveSmallerErrors) {
     EXPECT_LT(error_of(DType::q6_k), 0.02);
     EXPECT_LT(error_of(DType::q4_k), 0.075);
     EXPECT_LT(error_of(DType::iq4_nl), error_of(DType::q4_0));
+}
+
+// Hashes of the bytes that a loop over steps, one after the other, made of these values.
+TEST(Quantize, KQuantsAreTheSameBytesOnEveryProcessor) {
+    std::mt19937 random(11);
+    std::vector<float> row(16 * kSuperBlock);
+    for (float& value : row) {
+        const auto uniform = [&] { return std::ldexp(static_cast<float>(random()), -32) - 0.4F; };
+        value = uniform() * uniform() * 0.1F;
+    }
+    const auto hash_of = [&](DType type) {
+        std::vector<std::byte> bytes(row_bytes(type, row.size()));
+        quantize_row(type, row, bytes);
+        return hash64(bytes);
+    };
+    EXPECT_EQ(hash_of(DType::q4_k), 807019956457510173U);
+    EXPECT_EQ(hash_of(DType::q5_k), 11972720325554849693U);
+    EXPECT_EQ(hash_of(DType::q6_k), 16903152982185431607U);
 }
 
 TEST(Quantize, SuperBlocksOfZerosAndOfConstantsAreExact) {
