@@ -65,14 +65,20 @@ struct Weighted {
         for (const float value : values)
             mean_square += double{value} * value;
         const double floor = std::sqrt(mean_square / static_cast<double>(values.size()));
+        double sum_w = 0, sum_wx = 0, sum_wxx = 0;
         for (size_t i = 0; i < kBlock; ++i) {
+            const double value = values[i];
+            const double weight = floor + std::fabs(value);
             above[i] = values[i] - low;
-            x[i] = values[i];
-            w[i] = floor + std::fabs(x[i]);
-            w1 += w[i];
-            wx += w[i] * x[i];
-            wxx += w[i] * x[i] * x[i];
+            x[i] = value;
+            w[i] = weight;
+            sum_w += weight;
+            sum_wx += weight * value;
+            sum_wxx += weight * value * value;
         }
+        w1 = sum_w;
+        wx = sum_wx;
+        wxx = sum_wxx;
     }
 };
 
@@ -158,8 +164,12 @@ Lanes<float> factors_around(int most, float range) {
 }
 
 Affine fit_affine(Values x, int most) {
-    const auto [least, largest] = std::ranges::minmax(x);
-    const float low = std::min(least, 0.0F);
+    float low = 0.0F;
+    float largest = x.front();
+    for (const float value : x) {  // without branches, unlike std::ranges::minmax
+        low = std::min(low, value);
+        largest = std::max(largest, value);
+    }
     Affine best = {(largest - low) / static_cast<float>(most), -low};
     if (!(largest > low)) return {0.0F, -low};
     const Weighted weighted(x, low);
