@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include <toml++/toml.h>
+#include "core/base/toml.h"
 
 namespace app {
 namespace {

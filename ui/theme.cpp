@@ -9,9 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include <toml++/toml.h>
-
 #include "core/base/error.h"
+#include "core/base/toml.h"
 
 namespace ui {
 

@@ -8,9 +8,8 @@
 #include <string_view>
 #include <utility>
 
-#include <toml++/toml.h>
-
 #include "core/base/error.h"
+#include "core/base/toml.h"
 
 namespace core {
 namespace {
