@@ -1,8 +1,6 @@
 #include "app/background_command.h"
 
 #include <fcntl.h>
-#include <spawn.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +11,7 @@
 #include <system_error>
 #include <utility>
 
+#include "app/shell_start.h"
 #include "core/base/error.h"
 
 namespace app {
@@ -23,37 +22,6 @@ namespace {
                       "cannot be started: " + std::generic_category().message(error));
 }
 
-// In a session of its own: it has no terminal to ask, to draw on or to take Ctrl-C from.
-pid_t spawn(const std::string& line, int output) {
-    posix_spawnattr_t attributes;
-    ::posix_spawnattr_init(&attributes);
-    sigset_t none;
-    sigemptyset(&none);
-    sigset_t pipe;
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE);
-    ::posix_spawnattr_setsigmask(&attributes, &none);
-    ::posix_spawnattr_setsigdefault(&attributes, &pipe);
-    ::posix_spawnattr_setflags(&attributes,
-                               POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-    posix_spawn_file_actions_t actions;
-    ::posix_spawn_file_actions_init(&actions);
-    ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    ::posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
-    ::posix_spawn_file_actions_adddup2(&actions, output, STDERR_FILENO);
-    std::string shell = "/bin/sh";
-    std::string option = "-c";
-    std::string command = line;
-    const std::array<char*, 4> arguments = {shell.data(), option.data(), command.data(), nullptr};
-    pid_t pid = -1;
-    const int error =
-        ::posix_spawn(&pid, shell.c_str(), &actions, &attributes, arguments.data(), environ);
-    ::posix_spawn_file_actions_destroy(&actions);
-    ::posix_spawnattr_destroy(&attributes);
-    if (error != 0) refuse(line, error);
-    return pid;
-}
-
 }  // namespace
 
 BackgroundCommand::BackgroundCommand(std::string line) : line_(std::move(line)) {
@@ -62,15 +30,18 @@ BackgroundCommand::BackgroundCommand(std::string line) : line_(std::move(line)) 
     output_fd_ = ends[0];
     ::fcntl(output_fd_, F_SETFL, O_NONBLOCK);
     try {
-        pid_ = spawn(line_, ends[1]);
+        ShellStart shell(line_);
+        shell.input_from("/dev/null");
+        shell.output_to(ends[1]);
+        shell.own_session();
+        pid_ = shell.start();
         ::close(ends[1]);
     } catch (const core::Error&) {
         ::close(ends[1]);
         close_output();
         throw;
     }
-    // glibc 2.36 declares pidfd_open() for C alone.
-    process_fd_ = static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0));
+    process_fd_ = open_process(pid_);
     if (process_fd_ >= 0) return;
     const int error = errno;
     close_output();
