@@ -92,8 +92,8 @@ void save_text(ChatApp& app, const Kind& kind, std::string_view arguments) {
     const auto [name, words] = split(arguments);
     const std::string command = std::string(kind.command) + " save";
     if (name.empty()) usage(command, "the name is missing", command + " NAME [TEXT]");
-    for (const std::string& word : kWords)
-        if (word == name) usage(command + " " + word, "is a word of the command", "another name");
+    if (std::ranges::find(kWords, name) != std::end(kWords))
+        usage(command + " " + std::string(name), "is a word of the command", "another name");
     const std::string text = words.empty() ? kind.current(app) : std::string(words);
     if (text.empty()) usage(command, kind.nothing, command + " NAME TEXT");
     app.say("Saved as " + kind.files().write(std::string(name), text + "\n") + ".");

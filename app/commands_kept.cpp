@@ -201,9 +201,8 @@ std::vector<std::string> complete_kv(const ChatApp& app, std::string_view begun)
     const size_t space = begun.find(' ');
     if (space != std::string_view::npos)
         return complete_conversation(app, trim(begun.substr(space)));
-    std::vector<std::string> words;
-    for (const KvWord& word : kKvWords)
-        words.emplace_back(word.name);
+    std::vector<std::string> words(std::size(kKvWords));
+    std::ranges::transform(kKvWords, words.begin(), &KvWord::name);
     return beginning_with(begun, words);
 }
 
