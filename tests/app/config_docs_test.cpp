@@ -16,7 +16,7 @@ namespace {
 void expect_document(const std::string& name, const std::string& made) {
     const std::string path = std::string(MOXIE_SOURCE_DIR) + "/" + name;
     // No thread is there that could change it.
-    const char* update = std::getenv("MOXIE_UPDATE_DOCS");  // NOLINT(concurrency-mt-unsafe)
+    const char* update = std::getenv("MOXIE_UPDATE_DOCS");
     if (update != nullptr) std::ofstream(path) << made;
     EXPECT_EQ(support::content_of(path), made) << "MOXIE_UPDATE_DOCS=1 makes " << name << " anew";
 }

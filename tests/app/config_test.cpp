@@ -27,7 +27,7 @@ using testing::IsEmpty;
 class ConfigTest : public testing::Test {
   protected:
     std::string write(const std::string& name, const std::string& text) {
-        const std::string path = folder.path() + "/" + name;
+        std::string path = folder.path() + "/" + name;
         std::ofstream(path) << text;
         return path;
     }

@@ -28,61 +28,61 @@ class ControlTest : public testing::Test {
     }
 
     ControlTest()
-        : path_((std::filesystem::temp_directory_path() /
-                 ("moxie-control-" + std::to_string(::getpid())))
-                    .string()),
-          control_(path_) {
+        : path((std::filesystem::temp_directory_path() /
+                ("moxie-control-" + std::to_string(::getpid())))
+                   .string()),
+          control(path) {
         sockaddr_un address = {};
         address.sun_family = AF_UNIX;
-        path_.copy(address.sun_path, sizeof address.sun_path - 1);
-        client_ = ::socket(AF_UNIX, SOCK_STREAM, 0);
-        EXPECT_EQ(::connect(client_, reinterpret_cast<const sockaddr*>(&address), sizeof address),
+        path.copy(address.sun_path, sizeof address.sun_path - 1);
+        client = ::socket(AF_UNIX, SOCK_STREAM, 0);
+        EXPECT_EQ(::connect(client, reinterpret_cast<const sockaddr*>(&address), sizeof address),
                   0);
-        app_.start({});
+        app.start({});
     }
-    ~ControlTest() override { ::close(client_); }
+    ~ControlTest() override { ::close(client); }
 
     // What the loop does in a turn.
     void turn() {
-        app_.on_events(now_);
-        now_ += std::chrono::milliseconds(40);
-        app_.draw(now_);
-        control_.serve(app_);
+        app.on_events(now);
+        now += std::chrono::milliseconds(40);
+        app.draw(now);
+        control.serve(app);
     }
     std::string ask(const std::string& line) {
-        EXPECT_EQ(::send(client_, (line + "\n").data(), line.size() + 1, 0),
+        EXPECT_EQ(::send(client, (line + "\n").data(), line.size() + 1, 0),
                   static_cast<ssize_t>(line.size() + 1));
         turn();
         return answer();
     }
     std::string answer() {
         std::string text(1 << 16, '\0');
-        const ssize_t count = ::recv(client_, text.data(), text.size(), MSG_DONTWAIT);
+        const ssize_t count = ::recv(client, text.data(), text.size(), MSG_DONTWAIT);
         return text.substr(0, count > 0 ? static_cast<size_t>(count) : 0);
     }
 
-    TimePoint now_{};
-    chat::Channel channel_;
-    ui::LineEditor editor_;
-    ui::HeadlessTerminal terminal_{{.rows = 6, .columns = 40}};
-    ChatApp app_{ChatOptions{}, channel_, editor_, terminal_};
-    std::string path_;
-    ControlSocket control_;
-    int client_ = -1;
+    TimePoint now{};
+    chat::Channel channel;
+    ui::LineEditor editor;
+    ui::HeadlessTerminal terminal{{.rows = 6, .columns = 40}};
+    ChatApp app{ChatOptions{}, channel, editor, terminal};
+    std::string path;
+    ControlSocket control;
+    int client = -1;
 };
 
 TEST_F(ControlTest, WaitIsAnsweredWhenItHolds) {
     EXPECT_EQ(ask("wait load"), "ok\n");
     EXPECT_EQ(ask("wait idle"), "");
-    channel_.emit(chat::ModelReady{.id = 1, .name = "mock", .context = 1000});
+    channel.emit(chat::ModelReady{.id = 1, .name = "mock", .context = 1000});
     turn();
     EXPECT_EQ(answer(), "ok\n");
-    app_.on_input("hello\r", now_);
+    app.on_input("hello\r", now);
     EXPECT_EQ(ask("wait token=2"), "");
-    channel_.emit(chat::Delta{.id = 2, .text = "one", .tokens = {{.id = 1, .bytes = "one"}}});
+    channel.emit(chat::Delta{.id = 2, .text = "one", .tokens = {{.id = 1, .bytes = "one"}}});
     turn();
     EXPECT_EQ(answer(), "");
-    channel_.emit(chat::Delta{.id = 2, .text = " two", .tokens = {{.id = 2, .bytes = " two"}}});
+    channel.emit(chat::Delta{.id = 2, .text = " two", .tokens = {{.id = 2, .bytes = " two"}}});
     turn();
     EXPECT_EQ(answer(), "ok\n");
     EXPECT_EQ(ask("wait gen"), "ok\n");
@@ -90,15 +90,15 @@ TEST_F(ControlTest, WaitIsAnsweredWhenItHolds) {
 
 TEST_F(ControlTest, RequestsBehindAWaitAreAnsweredAfterIt) {
     EXPECT_EQ(ask("wait idle\nwait load"), "");
-    channel_.emit(chat::ModelReady{.id = 1, .name = "mock", .context = 100});
+    channel.emit(chat::ModelReady{.id = 1, .name = "mock", .context = 100});
     turn();
     EXPECT_EQ(answer(), "ok\n");
 }
 
 TEST_F(ControlTest, DumpsTellScreenAndState) {
-    channel_.emit(chat::ModelReady{.id = 1, .name = "mock", .context = 100});
+    channel.emit(chat::ModelReady{.id = 1, .name = "mock", .context = 100});
     turn();
-    app_.on_input("typed \xff", now_);
+    app.on_input("typed \xff", now);
     turn();
     EXPECT_THAT(ask("dump-screen"), testing::HasSubstr("rows 6\n"));
     const auto state = nlohmann::json::parse(ask("dump-state"));
@@ -113,11 +113,11 @@ TEST_F(ControlTest, AMisspeltRequestIsAnsweredWithTheKnownOnes) {
 }
 
 TEST_F(ControlTest, AClientThatLeavesIsForgotten) {
-    ::close(client_);
+    ::close(client);
     turn();
-    client_ = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    client = ::socket(AF_UNIX, SOCK_STREAM, 0);
     std::vector<pollfd> fds;
-    control_.add_to(fds);
+    control.add_to(fds);
     EXPECT_EQ(fds.size(), 1U);
 }
 

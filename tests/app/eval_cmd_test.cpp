@@ -27,25 +27,25 @@ constexpr core::TokenId kTokens[] = {1, 7, 3, 41, 22, 9, 9, 30, 47, 5, 12, 18};
 
 class EvalCommand : public testing::Test {
   protected:
-    EvalCommand() : file_(golden_model(Family::grok1)), npy_(file_.path() + ".npy") {
-        options_.engine.model = file_.path();
-        options_.engine.threads = 1;
-        options_.tokens.assign(std::begin(kTokens), std::end(kTokens));
-        options_.out = npy_;
+    EvalCommand() : file(golden_model(Family::grok1)), npy(file.path() + ".npy") {
+        options.engine.model = file.path();
+        options.engine.threads = 1;
+        options.tokens.assign(std::begin(kTokens), std::end(kTokens));
+        options.out = npy;
     }
-    ~EvalCommand() override { std::filesystem::remove(npy_); }
+    ~EvalCommand() override { std::filesystem::remove(npy); }
 
     std::string run() {
         std::ostringstream out;
-        EXPECT_EQ(app::run_eval_logits(options_, out), 0);
-        std::ifstream stream(npy_, std::ios::binary);
+        EXPECT_EQ(app::run_eval_logits(options, out), 0);
+        std::ifstream stream(npy, std::ios::binary);
         return {std::istreambuf_iterator<char>(stream), {}};
     }
 
     void expect_refused(core::ErrorKind kind, const std::string& fragment) const {
         std::ostringstream out;
         try {
-            app::run_eval_logits(options_, out);
+            app::run_eval_logits(options, out);
             FAIL() << "was not refused";
         } catch (const core::Error& error) {
             EXPECT_EQ(error.kind(), kind);
@@ -53,9 +53,9 @@ class EvalCommand : public testing::Test {
         }
     }
 
-    support::TemporaryGguf file_;
-    std::string npy_;
-    app::EvalLogitsOptions options_;
+    support::TemporaryGguf file;
+    std::string npy;
+    app::EvalLogitsOptions options;
 };
 
 // The data of an NPY file, after checking everything before them.
@@ -79,53 +79,53 @@ TEST_F(EvalCommand, LogitsOfTheLastTokenAreAnNpyFileOfOneRow) {
 }
 
 TEST_F(EvalCommand, AllRowsAreTheSameBytesForEveryChunkAndThreadCount) {
-    options_.all = true;
+    options.all = true;
     const std::string whole = run();
     const std::vector<float> logits = npy_data(whole, "12, 48");
     ASSERT_EQ(logits.size(), 12U * 48U);
     EXPECT_NEAR(logits[1], 11.9698, 1e-3);
     for (const uint32_t chunk : {1U, 5U, 12U, 100U}) {
-        options_.engine.chunk = chunk;
-        options_.engine.threads = 1 + chunk % 2;
+        options.engine.chunk = chunk;
+        options.engine.threads = 1 + chunk % 2;
         EXPECT_EQ(run(), whole) << "chunk " << chunk;
     }
 }
 
 TEST_F(EvalCommand, TokensOutsideTheVocabularyAreRefused) {
-    options_.tokens = {1, 48};
+    options.tokens = {1, 48};
     expect_refused(core::ErrorKind::usage, "id 48");
-    options_.tokens = {-1};
+    options.tokens = {-1};
     expect_refused(core::ErrorKind::usage, "id -1");
-    options_.tokens = {};
+    options.tokens = {};
     expect_refused(core::ErrorKind::usage, "--tokens");
 }
 
 TEST_F(EvalCommand, MoreTokensThanTheContextAreRefused) {
-    options_.tokens.assign(1025, 1);
+    options.tokens.assign(1025, 1);
     expect_refused(core::ErrorKind::context, "1025 tokens");
 }
 
 TEST_F(EvalCommand, UnknownNamesAndPathsAreRefused) {
-    options_.engine.kv = "f8";
+    options.engine.kv = "f8";
     expect_refused(core::ErrorKind::usage, "f8");
-    options_.engine.kv = "f32";
-    options_.engine.isa = "mmx";
+    options.engine.kv = "f32";
+    options.engine.isa = "mmx";
     expect_refused(core::ErrorKind::usage, "mmx");
-    options_.engine.isa = "";
+    options.engine.isa = "";
     // Nothing has a path below a file.
-    options_.out = file_.path() + "/x.npy";
-    expect_refused(core::ErrorKind::storage, options_.out);
-    options_.engine.model = file_.path() + "/x.gguf";
-    expect_refused(core::ErrorKind::model_not_found, options_.engine.model);
+    options.out = file.path() + "/x.npy";
+    expect_refused(core::ErrorKind::storage, options.out);
+    options.engine.model = file.path() + "/x.gguf";
+    expect_refused(core::ErrorKind::model_not_found, options.engine.model);
 }
 
 TEST_F(EvalCommand, PerplexityNeedsAVocabulary) {
-    const std::string text = file_.path() + ".txt";
+    const std::string text = file.path() + ".txt";
     std::ofstream(text) << "hello";
-    app::EvalPerplexityOptions options{.engine = options_.engine, .text = text, .context = 0};
+    app::EvalPerplexityOptions asked{.engine = options.engine, .text = text, .context = 0};
     std::ostringstream out;
     try {
-        app::run_eval_perplexity(options, out);
+        app::run_eval_perplexity(asked, out);
         FAIL() << "was not refused";
     } catch (const core::Error& error) {
         EXPECT_EQ(error.kind(), core::ErrorKind::model_unusable);
@@ -151,16 +151,16 @@ double naive_nats(const support::TestModel& model, const std::vector<core::Token
 TEST_F(EvalCommand, PerplexityIsThatOfTheNaiveForwardPass) {
     support::TestModel model = golden_model(Family::grok1);
     add_vocabulary(model);
-    const support::TemporaryGguf file(model);
-    const std::string path = file.path() + ".txt";
+    const support::TemporaryGguf saved(model);
+    const std::string path = saved.path() + ".txt";
     std::ofstream(path) << "the that";
     // [BOS] ▁the ▁ th a t: the merge with the lowest id wins.
     const std::vector<core::TokenId> tokens = {1, 7, 8, 4, 9, 28};
-    app::EvalPerplexityOptions options;
-    options.engine = {.model = file.path(), .threads = 1, .chunk = 2, .isa = "", .kv = "f32"};
-    options.text = path;
+    app::EvalPerplexityOptions asked;
+    asked.engine = {.model = saved.path(), .threads = 1, .chunk = 2, .isa = "", .kv = "f32"};
+    asked.text = path;
     std::ostringstream out;
-    ASSERT_EQ(app::run_eval_perplexity(options, out), 0);
+    ASSERT_EQ(app::run_eval_perplexity(asked, out), 0);
     std::istringstream lines(out.str());
     std::map<std::string, double> values;
     for (std::string line; std::getline(lines, line);)
@@ -172,9 +172,9 @@ TEST_F(EvalCommand, PerplexityIsThatOfTheNaiveForwardPass) {
     // "▁the that" is nine bytes: the dummy prefix counts as the space that it stands for.
     EXPECT_NEAR(values["bits per byte"], nats / 9 / std::log(2.0), 1e-4);
     // Windows of four: [BOS] and three tokens, then [BOS] and two.
-    options.context = 4;
+    asked.context = 4;
     std::ostringstream windowed;
-    ASSERT_EQ(app::run_eval_perplexity(options, windowed), 0);
+    ASSERT_EQ(app::run_eval_perplexity(asked, windowed), 0);
     const double cut = naive_nats(model, {1, 7, 8, 4}) + naive_nats(model, {1, 9, 28});
     std::ostringstream expected;
     expected << "nats per token  " << std::setprecision(3) << cut / 5;

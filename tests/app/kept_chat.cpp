@@ -51,7 +51,7 @@ void leave_cut_off_answer(const std::string& folder) {
 KeptChat::KeptChat(const std::string& folder, ChatOptions options,
                    std::chrono::milliseconds sync_time) {
     ui::use_utf8_locale();
-    ::setenv("INPUTRC", "/dev/null", 1);  // NOLINT(concurrency-mt-unsafe): no thread yet
+    ::setenv("INPUTRC", "/dev/null", 1);
     if (!folder.empty())
         store_ = std::make_unique<core::Store>(
             core::StoreOptions{.folder = folder, .sync_time = sync_time}, store_channel_);

@@ -18,11 +18,11 @@ constexpr Terminals kTerminal{.standard_input = true, .standard_output = true};
 
 // No thread is there that could read them meanwhile.
 void set_variable(const char* name, const char* value) {
-    ::setenv(name, value, 1);  // NOLINT(concurrency-mt-unsafe)
+    ::setenv(name, value, 1);
 }
 
 void unset_variable(const char* name) {
-    ::unsetenv(name);  // NOLINT(concurrency-mt-unsafe)
+    ::unsetenv(name);
 }
 
 class OptionsTest : public testing::Test {

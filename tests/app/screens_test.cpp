@@ -97,12 +97,12 @@ class ScriptedEngine {
     }
 
     void finish(const std::string& reason) {
-        static const std::map<std::string, chat::FinishReason> kReasons = {
+        static const std::map<std::string, chat::FinishReason> reasons = {
             {"stop", chat::FinishReason::stop},
             {"length", chat::FinishReason::length},
             {"context_full", chat::FinishReason::context_full},
             {"cancelled", chat::FinishReason::cancelled}};
-        const chat::FinishReason finish = kReasons.at(reason);
+        const chat::FinishReason finish = reasons.at(reason);
         // An engine only says so when it was asked to.
         EXPECT_EQ(generate_.cancel->load(), finish == chat::FinishReason::cancelled);
         channel_.emit(chat::Finished{

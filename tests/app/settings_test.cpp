@@ -21,11 +21,9 @@ class SettingsTest : public testing::Test {
   protected:
     SettingsTest() {
         // No thread is there that could read it meanwhile.
-        ::setenv("XDG_CONFIG_HOME", folder.path().c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
+        ::setenv("XDG_CONFIG_HOME", folder.path().c_str(), 1);
     }
-    ~SettingsTest() override {
-        ::unsetenv("XDG_CONFIG_HOME");  // NOLINT(concurrency-mt-unsafe): all have ended
-    }
+    ~SettingsTest() override { ::unsetenv("XDG_CONFIG_HOME"); }
 
     std::string write(const std::string& name, const std::string& text) {
         std::string path = folder.path() + "/moxie/" + name;

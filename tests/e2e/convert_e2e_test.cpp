@@ -55,7 +55,6 @@ class KilledConversion : public testing::Test {
     bool kill_in_the_middle() const {
         const pid_t child = ::fork();
         if (child == 0) {
-            // NOLINTNEXTLINE(concurrency-mt-unsafe): the child has one thread.
             ::setenv("XDG_CONFIG_HOME", folder.path().c_str(), 1);
             ::dup2(::open("/dev/null", O_WRONLY), STDOUT_FILENO);
             ::execl(MOXIE_BINARY_DIR "/moxie", "moxie", "convert", in().c_str(), out().c_str(),

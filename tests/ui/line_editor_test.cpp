@@ -16,16 +16,16 @@ class LineEditorTest : public testing::Test {
     static void SetUpTestSuite() {
         ui::use_utf8_locale();
         // No thread yet.
-        ::setenv("INPUTRC", "/dev/null", 1);    // NOLINT(concurrency-mt-unsafe)
-        ::setenv("TERM", "xterm-256color", 1);  // NOLINT(concurrency-mt-unsafe)
+        ::setenv("INPUTRC", "/dev/null", 1);
+        ::setenv("TERM", "xterm-256color", 1);
     }
     LineEditor editor;
 };
 
 TEST_F(LineEditorTest, EnvironmentKeepsNoSize) {
     // No thread is there that could change it.
-    EXPECT_EQ(std::getenv("LINES"), nullptr);    // NOLINT(concurrency-mt-unsafe)
-    EXPECT_EQ(std::getenv("COLUMNS"), nullptr);  // NOLINT(concurrency-mt-unsafe)
+    EXPECT_EQ(std::getenv("LINES"), nullptr);
+    EXPECT_EQ(std::getenv("COLUMNS"), nullptr);
 }
 
 TEST_F(LineEditorTest, EditsAndAcceptsALine) {

@@ -35,7 +35,6 @@ struct Reference {
 class RealVocabulary : public testing::TestWithParam<Reference> {
   public:
     fs::path file() const {
-        // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing in these tests sets the environment.
         const char* folder = std::getenv("MOXIE_TOKENIZERS");
         return folder == nullptr ? fs::path()
                                  : fs::path(folder) / GetParam().package / "models/tokenizer.json";

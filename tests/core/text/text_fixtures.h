@@ -18,7 +18,6 @@ namespace core {
 
 // The folder of shared data, or an empty path.
 inline std::filesystem::path shared_data() {
-    // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing in these tests sets the environment.
     const char* named = std::getenv("MOXIE_SHARED");
     const std::filesystem::path folder =
         named != nullptr ? named : std::string(MOXIE_SOURCE_DIR) + "/../shared";
