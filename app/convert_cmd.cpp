@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
@@ -18,6 +19,8 @@
 #include "core/model/architecture.h"
 #include "core/model/convert.h"
 #include "core/model/hugging_face.h"
+#include "core/model/weights.h"
+#include "core/tensor/quantize.h"
 #include "core/text/vocabulary.h"
 
 namespace app {
@@ -29,6 +32,13 @@ using core::ErrorKind;
 
 // Set by the signal handler, hence of the whole program.
 core::CancelFlag g_interrupted{false};
+std::atomic<int> g_signal{0};
+static_assert(std::atomic<int>::is_always_lock_free);
+
+void interrupt(int signal) {
+    g_signal.store(signal);
+    g_interrupted.store(true);
+}
 
 // While it lives, Ctrl-C and a polite kill set the flag.
 class InterruptGuard {
@@ -36,7 +46,7 @@ class InterruptGuard {
     InterruptGuard() {
         g_interrupted = false;
         struct sigaction action = {};
-        action.sa_handler = [](int) { g_interrupted.store(true); };
+        action.sa_handler = interrupt;
         ::sigaction(SIGINT, &action, &interrupt_);
         ::sigaction(SIGTERM, &action, &terminate_);
     }
@@ -54,8 +64,28 @@ class InterruptGuard {
 
 DType type_named(const std::string& name) {
     if (const auto type = core::dtype_from_name(name)) return *type;
+    std::string known(core::traits(DType::i8c).name);
+    for (const core::DTypeTraits& type : core::all_types())
+        if (core::can_quantize(type.type)) known += ", " + std::string(type.name);
     throw Error(ErrorKind::usage, "type " + core::sanitize(name), "is not known",
-                "use one of f32, f16, bf16, q8_0, q6_k, q5_k, q4_k, q4_0, i8c");
+                "use one of " + known);
+}
+
+// What must not be replaced is refused before anything is read.
+void check_output(const ConvertCommandOptions& options) {
+    namespace fs = std::filesystem;
+    const std::string& path = options.output;
+    std::error_code ignored;
+    const fs::file_status status = fs::status(path, ignored);
+    if (!fs::exists(status)) return;
+    const auto refuse = [&](const char* problem, const char* advice) {
+        throw Error(ErrorKind::usage, path, problem, advice);
+    };
+    if (fs::is_directory(status)) refuse("is a folder", "name a file in it");
+    if (!fs::is_regular_file(status)) refuse("is no regular file", "name another");
+    if (fs::equivalent(path, options.input, ignored))
+        refuse("is the model that is to be read", "name another file");
+    if (!options.force) refuse("exists", "give --force to replace it");
 }
 
 // A model without a vocabulary is worth converting too: it can be evaluated.
@@ -158,11 +188,10 @@ int run_convert(const ConvertCommandOptions& options, std::ostream& out) {
         const ParsedRule rule = parse_rule(text);
         wanted.rules.push_back({rule.pattern, type_named(rule.type)});
     }
-    if (!options.dry_run && !options.force && std::filesystem::exists(options.output))
-        throw Error(ErrorKind::usage, options.output, "exists", "give --force to replace it");
+    if (!options.dry_run) check_output(options);
 
     const auto file = core::open_model(options.input);
-    core::config_from_file(*file);  // what cannot run is not converted
+    core::check_tensors(*file, core::config_from_file(*file));  // what cannot run is not converted
     wanted.vocabulary = find_vocabulary_metadata(*file, out);
     const core::ConvertPlan plan = core::plan_conversion(*file, wanted);
     print_plan(plan, out);
@@ -171,11 +200,15 @@ int run_convert(const ConvertCommandOptions& options, std::ostream& out) {
 
     core::Pool pool(options.threads);
     const InterruptGuard guard;
-    {
+    try {
         ProgressLine line(options.progress);
         core::convert(
             *file, plan, options.output, pool,
             [&](const core::ConvertProgress& progress) { line.draw(progress); }, &g_interrupted);
+    } catch (const Error& error) {
+        if (!g_interrupted) throw;
+        std::fprintf(stderr, "moxie: %s\n", core::sanitize(error.what()).c_str());
+        return 128 + g_signal;  // as a shell tells it
     }
     out << options.output << " is written, "
         << core::human_bytes(std::filesystem::file_size(options.output)) << '\n';

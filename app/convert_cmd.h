@@ -18,8 +18,8 @@ struct ConvertCommandOptions {
     bool progress = true;  // a line on standard error that is drawn over
 };
 
-// Returns the exit status, 0. Throws core::Error. SIGINT ends it in a sentence, and nothing is left
-// of the output.
+// Returns the exit status: 0, or 128 and the signal that ended it, in a sentence on standard error;
+// nothing is left of the output then. Throws core::Error.
 int run_convert(const ConvertCommandOptions& options, std::ostream& out);
 
 // "*ffn_down*=q6_k". Throws core::Error(usage).

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <exception>
 #include <map>
 #include <memory>
 #include <optional>
@@ -350,7 +351,7 @@ std::unique_ptr<core::WeightFile> open_any(const std::string& path) {
         for (const auto open : kOthers) {
             try {
                 return open(path);
-            } catch (const core::Error&) {
+            } catch (const std::exception&) {
                 continue;
             }
         }

@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <functional>
 #include <iostream>
 #include <new>
@@ -49,6 +50,9 @@ int run_guarded(const std::function<int()>& body, bool quiet = false) {
         return fail(error, quiet);
     } catch (const std::bad_alloc&) {
         return fail({core::ErrorKind::memory, "", "there is not enough memory for this"}, quiet);
+    } catch (const std::filesystem::filesystem_error& error) {
+        return fail({core::ErrorKind::storage, error.path1().string(), error.code().message()},
+                    quiet);
     } catch (const std::exception& error) {
         return fail({core::ErrorKind::internal, "internal error", error.what()}, quiet);
     }
@@ -84,7 +88,8 @@ int run_chat_process(const app::ChatInvocation& invocation) {
 int run(const app::ChatInvocation& invocation) {
     app::restore_terminal_on_crash();
     const auto body = [&] { return run_guarded([&] { return run_chat_process(invocation); }); };
-    return invocation.supervised ? app::supervise(body) : body();
+    const bool kept = !invocation.chat.data_folder.empty() && !invocation.chat.temporary;
+    return invocation.supervised ? app::supervise(body, kept ? "resume: moxie -c\n" : "") : body();
 }
 
 int run_oneshot_process(app::OneShotInvocation& invocation) {
@@ -166,6 +171,10 @@ int main(int argc, char** argv) {
             app::parse_command_line(std::vector<std::string>(argv + 1, argv + argc),
                                     {.standard_input = ::isatty(STDIN_FILENO) == 1,
                                      .standard_output = ::isatty(STDOUT_FILENO) == 1});
-        return std::visit([](auto& wanted) { return run(wanted); }, invocation);
+        const int status = std::visit([](auto& wanted) { return run(wanted); }, invocation);
+        if (!std::cout.flush())
+            throw core::Error(core::ErrorKind::storage, "standard output",
+                              "could not be written to its end", "make room where it goes");
+        return status;
     });
 }

@@ -11,6 +11,7 @@
 #include "core/base/utf8.h"
 #include "core/formats/weight_file.h"
 #include "core/model/architecture.h"
+#include "core/model/hugging_face.h"
 #include "core/tensor/dtype.h"
 
 namespace app {
@@ -73,6 +74,23 @@ void describe(const core::WeightFile& file, ModelHeader& model) {
     if (file.tensors().empty()) model.problem = "has a vocabulary and no weights";
 }
 
+// Of the file that it is about, when that is another than the model.
+std::string problem_of(const core::Error& error, const std::string& path) {
+    const std::string object = std::filesystem::path(error.object()).filename().string();
+    const bool other = error.object() != path && !object.empty();
+    return core::sanitize((other ? object + " " : "") + error.problem());
+}
+
+// A model whose names nobody knows is described in its own, with the reason as its problem.
+std::unique_ptr<core::WeightFile> open_file(const std::string& path, std::string& problem) {
+    try {
+        return core::open_model(path);
+    } catch (const core::Error& error) {
+        problem = problem_of(error, path);
+    }
+    return core::open_weight_file(path);
+}
+
 }  // namespace
 
 std::string model_name_of(const std::string& path) {
@@ -85,7 +103,7 @@ std::string model_name_of(const std::string& path) {
 ModelHeader read_model_header(const std::string& path) {
     ModelHeader model{.name = model_name_of(path), .path = path};
     try {
-        const std::unique_ptr<core::WeightFile> file = core::open_weight_file(path);
+        const std::unique_ptr<core::WeightFile> file = open_file(path, model.problem);
         describe(*file, model);
         if (!model.problem.empty()) return model;
         const core::ModelConfig config = core::config_from_file(*file);
@@ -93,7 +111,7 @@ ModelHeader read_model_header(const std::string& path) {
         for (const core::LayerSpec& layer : config.layers)
             model.kv_elements += uint64_t{2} * layer.attention.kv_heads * layer.attention.head_dim;
     } catch (const core::Error& error) {
-        model.problem = core::sanitize(error.problem());
+        model.problem = problem_of(error, path);
     } catch (const std::exception& error) {
         model.problem = core::sanitize(error.what());
     }

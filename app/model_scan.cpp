@@ -28,7 +28,7 @@ namespace {
 using Json = nlohmann::json;
 
 // Raised whenever read_model_header() learns to say something else.
-constexpr int kIndexVersion = 1;
+constexpr int kIndexVersion = 2;
 
 std::string key_of(const std::string& path) {
     struct stat status = {};

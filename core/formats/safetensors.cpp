@@ -30,17 +30,26 @@ constexpr const char* kConfigs[] = {"config.json", "config_grok2_like.json"};
     throw Error(ErrorKind::model_unusable, object, std::move(problem), std::move(advice));
 }
 
+// Of the number of a rank in a file's name.
+constexpr size_t kDigits = 3;
+
 // Rank of `...-TP-003.safetensors`; nothing for a file of whole tensors.
-std::optional<std::string> rank_of(const std::string& file) {
+std::optional<unsigned> rank_of(const std::string& file) {
     constexpr std::string_view kMark = "-TP-";
-    constexpr size_t kDigits = 3;
     const std::string stem = fs::path(file).stem().string();
     if (stem.size() < kMark.size() + kDigits) return std::nullopt;
     const size_t at = stem.size() - kMark.size() - kDigits;
     if (stem.compare(at, kMark.size(), kMark) != 0) return std::nullopt;
     const std::string digits = stem.substr(at + kMark.size());
     const bool number = std::ranges::all_of(digits, [](char c) { return c >= '0' && c <= '9'; });
-    return number ? std::optional(std::to_string(std::stoul(digits))) : std::nullopt;
+    return number ? std::optional(static_cast<unsigned>(std::stoul(digits))) : std::nullopt;
+}
+
+// The name of another rank's file. REQUIRES: rank_of(file).
+std::string name_of_rank(std::string file, unsigned rank) {
+    const std::string digits = std::to_string(rank);
+    const size_t end = file.size() - kExtension.size();
+    return file.replace(end - kDigits, kDigits, std::string(kDigits - digits.size(), '0') + digits);
 }
 
 class SafetensorsFile : public MappedWeights {
@@ -62,10 +71,10 @@ class SafetensorsFile : public MappedWeights {
 
   private:
     void add(std::span<const std::byte> bytes, const std::string& name) {
-        const std::optional<std::string> rank = rank_of(name);
+        const std::optional<unsigned> rank = rank_of(name);
         SafetensorsHeader header = read_safetensors_header(bytes, name);
         for (TensorInfo& tensor : header.tensors) {
-            if (rank) tensor.name += std::string(safetensors::kRankMark) + *rank;
+            if (rank) tensor.name += std::string(safetensors::kRankMark) + std::to_string(*rank);
             if (find_tensor(tensor.name) != nullptr)
                 fail(name, "tensor " + sanitize(tensor.name) + " is in another file too",
                      "the folder holds files of two checkpoints");
@@ -90,12 +99,12 @@ Metadata read_config(const fs::path& folder) {
     return {};
 }
 
-// Names of all safetensors files, sorted.
-std::vector<std::string> scan(const fs::path& folder) {
+// Names of all files with this extension, sorted.
+std::vector<std::string> scan(const fs::path& folder, std::string_view extension) {
     std::set<std::string> names;
     std::error_code error;
     for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error))
-        if (it->path().extension() == kExtension) names.insert(it->path().filename().string());
+        if (it->path().extension() == extension) names.insert(it->path().filename().string());
     if (error) {
         throw Error(ErrorKind::model_not_found, folder.string(),
                     "cannot be listed: " + error.message());
@@ -131,15 +140,37 @@ struct Selection {
     std::vector<std::string> must_exist;  // names of tensors
 };
 
-Selection select_files(const fs::path& folder) {
-    Selection selection{scan(folder), {}};
-    if (selection.files.empty()) {
+[[noreturn]] void fail_without_files(const fs::path& folder) {
+    const std::vector<std::string> others = scan(folder, ".gguf");
+    if (others.empty()) {
         throw Error(ErrorKind::model_not_found, folder.string(), "holds no model that moxie knows",
                     "a folder needs safetensors files or tensor00000_000 and its companions");
     }
-    const bool parallel = std::ranges::any_of(
-        selection.files, [](const std::string& name) { return rank_of(name).has_value(); });
-    if (parallel) return selection;
+    throw Error(ErrorKind::model_not_found, folder.string(), "is a folder of GGUF files",
+                "name one of them: " + (folder / others.front()).string());
+}
+
+// Files in which ranks are parts of the same tensors. That the last ones are missing shows in the
+// shapes of the tensors; here, that one between others is.
+bool are_parallel(const fs::path& folder, const std::vector<std::string>& files) {
+    const std::set<std::string> present(files.begin(), files.end());
+    bool parallel = false;
+    for (const std::string& name : files) {
+        const auto rank = rank_of(name);
+        if (!rank) continue;
+        parallel = true;
+        if (*rank == 0) continue;
+        const std::string before = name_of_rank(name, *rank - 1);
+        if (!present.contains(before))
+            fail((folder / before).string(), "is missing", "the download is incomplete");
+    }
+    return parallel;
+}
+
+Selection select_files(const fs::path& folder) {
+    Selection selection{scan(folder, kExtension), {}};
+    if (selection.files.empty()) fail_without_files(folder);
+    if (are_parallel(folder, selection.files)) return selection;
     if (fs::exists(folder / kIndex)) {
         selection.files.clear();
         for (auto& [file, tensors] : read_index(folder / kIndex)) {

@@ -114,6 +114,21 @@ std::unique_ptr<WeightFile> open_folder(const std::string& path) {
     return open_safetensors_folder(path);
 }
 
+std::unique_ptr<WeightFile> open_file(const std::string& path) {
+    auto file = std::make_unique<MappedFile>(path);
+    const auto bytes = file->bytes();
+    const auto starts_with = [&](std::string_view magic) {
+        return bytes.size() >= magic.size() &&
+               std::memcmp(bytes.data(), magic.data(), magic.size()) == 0;
+    };
+    if (starts_with(gguf::kMagic)) return open_gguf(std::move(file));
+    if (looks_like_safetensors(bytes)) return open_safetensors(std::move(file));
+    if (bytes.empty())
+        throw Error(ErrorKind::model_unusable, path, "is empty", "the file is incomplete");
+    throw Error(ErrorKind::model_unusable, path, "is no model file that moxie knows",
+                "give it a GGUF file, a safetensors file or the folder of a model");
+}
+
 }  // namespace
 
 uint64_t TensorInfo::elements() const {
@@ -191,19 +206,12 @@ std::optional<std::vector<int64_t>> WeightFile::meta_ints(std::string_view key) 
 }
 
 std::unique_ptr<WeightFile> open_weight_file(const std::string& path) {
-    if (std::filesystem::is_directory(path)) return open_folder(path);
-    auto file = std::make_unique<MappedFile>(path);
-    const auto bytes = file->bytes();
-    const auto starts_with = [&](std::string_view magic) {
-        return bytes.size() >= magic.size() &&
-               std::memcmp(bytes.data(), magic.data(), magic.size()) == 0;
-    };
-    if (starts_with(gguf::kMagic)) return open_gguf(std::move(file));
-    if (looks_like_safetensors(bytes)) return open_safetensors(std::move(file));
-    if (bytes.empty())
-        throw Error(ErrorKind::model_unusable, path, "is empty", "the file is incomplete");
-    throw Error(ErrorKind::model_unusable, path, "is no model file that moxie knows",
-                "give it a GGUF file, a safetensors file or the folder of a model");
+    try {
+        return std::filesystem::is_directory(path) ? open_folder(path) : open_file(path);
+    } catch (const std::filesystem::filesystem_error& error) {
+        throw Error(ErrorKind::model_not_found, error.path1().string(),
+                    "cannot be opened: " + error.code().message());
+    }
 }
 
 }  // namespace core

@@ -16,6 +16,7 @@
 #include "app/model_places.h"
 #include "app/model_scan.h"
 #include "core/base/error.h"
+#include "tests/support/containers.h"
 #include "tests/support/loaded_model.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_model.h"
@@ -165,6 +166,28 @@ TEST_F(ModelsTest, NamesLoseTheirEndingAndTheirPart) {
     EXPECT_EQ(model_name_of("/m/folder.v2"), "folder.v2");
 }
 
+TEST_F(ModelsTest, AFolderOfHuggingFaceIsDescribedLikeAnyOther) {
+    using support::Family;
+    const auto model = support::tiny_model(Family::qwen3moe, support::Storage::bf16);
+    fs::create_directories(path("models/folder"));
+    write_hugging_face(model, Family::qwen3moe, support::HuggingFaceLayout::sharded,
+                       path("models/folder"));
+    const ModelHeader header = read_model_header(path("models/folder"));
+    EXPECT_EQ(header.problem, "");
+    EXPECT_EQ(header.architecture, "qwen3moe");
+    EXPECT_LT(header.active, header.parameters);
+    EXPECT_GT(header.kv_elements, 0U);
+    fs::remove(path("models/folder/model-00002-of-00003.safetensors"));
+    EXPECT_EQ(read_model_header(path("models/folder")).problem,
+              "model-00002-of-00003.safetensors is missing, the index names it");
+    write_hugging_face(model, Family::qwen3moe, support::HuggingFaceLayout::sharded,
+                       path("models/folder"));
+    write("models/folder/config.json", R"({"architectures": ["UnheardOfForCausalLM"]})");
+    const ModelHeader foreign = read_model_header(path("models/folder"));
+    EXPECT_THAT(foreign.problem, HasSubstr("is a UnheardOfForCausalLM"));
+    EXPECT_EQ(foreign.parameters, header.parameters);
+}
+
 TEST_F(ModelsTest, WhatCannotBeRunIsListedWithItsReasonBehindTheRest) {
     write_model("models/good.gguf");
     write("models/cut.gguf", std::string("GGUF\3\0\0\0\1\0\0\0", 12));
@@ -196,7 +219,7 @@ TEST_F(ModelsTest, WhatWasReadIsRememberedUntilTheFileChanges) {
 
 TEST_F(ModelsTest, AnIndexThatIsNoneAndOneThatCannotBeWrittenCostNothing) {
     write_model("models/good.gguf");
-    for (const char* content : {"", "no json", "[]", "{\"version\": 1, \"models\": {\"x\": {}}}"})
+    for (const char* content : {"", "no json", "[]", "{\"version\": 2, \"models\": {\"x\": {}}}"})
         EXPECT_EQ(scanned(write("models.idx", content)).size(), 1U);
     EXPECT_EQ(scanned("/proc/models.idx").size(), 1U);
 }
