@@ -26,7 +26,7 @@ using app::ProgramRun;
 class Pipes : public testing::Test {
   protected:
     std::string write(const std::string& name, const std::string& text) {
-        const std::string path = folder.path() + "/" + name;
+        std::string path = folder.path() + "/" + name;
         fs::create_directories(fs::path(path).parent_path());
         std::ofstream(path, std::ios::binary) << text;
         return path;

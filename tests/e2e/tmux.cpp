@@ -6,8 +6,10 @@
 #include <array>
 #include <atomic>
 #include <cstdio>
+#include <exception>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
 #include <map>
 #include <sstream>
 #include <stdexcept>
@@ -27,16 +29,15 @@ std::string output_of(const std::vector<std::string>& arguments) {
         ::dup2(ends[1], STDOUT_FILENO);
         ::close(ends[0]);
         ::close(ends[1]);
-        std::vector<char*> argv;
-        for (const std::string& argument : arguments)
-            argv.push_back(const_cast<char*>(argument.c_str()));
-        argv.push_back(nullptr);
+        std::vector<char*> argv(arguments.size() + 1);
+        for (size_t i = 0; i < arguments.size(); ++i)
+            argv[i] = const_cast<char*>(arguments[i].c_str());
         ::execvp(argv[0], argv.data());
         ::_exit(127);
     }
     ::close(ends[1]);
     std::string text;
-    std::array<char, 4096> buffer;
+    std::array<char, 4096> buffer = {};
     for (ssize_t got = 0; (got = ::read(ends[0], buffer.data(), buffer.size())) > 0;)
         text.append(buffer.data(), static_cast<size_t>(got));
     ::close(ends[0]);
@@ -67,7 +68,11 @@ Tmux::Tmux(int width, int height, const std::string& shell_command) : socket_(un
 }
 
 Tmux::~Tmux() {
-    run({"kill-server"});
+    try {
+        run({"kill-server"});
+    } catch (const std::exception& error) {
+        std::cerr << "tmux goes on: " << error.what() << "\n";
+    }
 }
 
 std::string Tmux::run(const std::vector<std::string>& arguments) const {

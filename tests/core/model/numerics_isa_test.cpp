@@ -22,9 +22,9 @@ constexpr const char* kLogitsHash = "06a7ef56067ce6f527bd55b6f9ee9a02";
 
 // Every family, storage type and KV type once.
 Hash128 hash_of_logits(const Kernels& kernels) {
-    std::vector<TokenId> tokens;
+    std::vector<TokenId> tokens(70);
     for (int i = 0; i < 70; ++i)
-        tokens.push_back((i * 7 + i / 11) % 50);
+        tokens[static_cast<size_t>(i)] = (i * 7 + i / 11) % 50;
     Hasher128 hasher;
     const auto add = [&](support::Family family, support::Storage storage, KvType type) {
         support::LoadedModel model(support::tiny_model(family, storage), kernels);

@@ -98,8 +98,8 @@ std::vector<std::string> rows(const std::filesystem::path& database) {
         "quote(cached_tok) || quote(restored_tok) || quote(recomputed_tok) || quote(gen_tok) || "
         "quote(restored_bytes) || quote(restore_ms) || quote(pp_ms) || quote(tg_ms) || "
         "quote(ttft_ms) AS row FROM usage JOIN node n ON n.id = node_id ORDER BY n.ordinal)",
-        "SELECT group_concat(row, char(10)) FROM (SELECT quote(key) || quote(n.ordinal) AS row "
-        "FROM bookmark JOIN node n ON n.id = node_id ORDER BY key)",
+        ("SELECT group_concat(row, char(10)) FROM (SELECT quote(key) || quote(n.ordinal) AS row "
+         "FROM bookmark JOIN node n ON n.id = node_id ORDER BY key)"),
     };
     std::vector<std::string> found;
     for (const char* query : queries)
@@ -110,7 +110,7 @@ std::vector<std::string> rows(const std::filesystem::path& database) {
 class Files : public testing::Test {
   protected:
     std::string write(const std::string& name, const std::string& text) {
-        const std::string path = (folder / name).string();
+        std::string path = (folder / name).string();
         std::ofstream(path, std::ios::binary) << text;
         return path;
     }
@@ -217,11 +217,16 @@ TEST_F(Files, ChatGptTreesKeepTheirBranches) {
     EXPECT_EQ(tree.line().size(), 3U);
 }
 
+std::string twice(const std::string& text, const char* before, const char* between,
+                  const char* after) {
+    return std::string(before).append(text).append(between).append(text).append(after);
+}
+
 TEST_F(Files, ShareGptLinesAndArraysAreRead) {
     const std::string one =
         R"({"id": "x", "conversations": [{"from": "system", "value": "Be kind."},
             {"from": "human", "value": "hi"}, {"from": "gpt", "value": "hello"}]})";
-    for (const std::string& text : {one + "\n" + one, "[" + one + ",\n" + one + "]"}) {
+    for (const std::string& text : {twice(one, "", "\n", ""), twice(one, "[", ",\n", "]")}) {
         const auto found = read(text);
         ASSERT_EQ(found.size(), 2U);
         EXPECT_EQ(found[1].head.system, "Be kind.");
