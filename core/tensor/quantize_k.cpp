@@ -156,9 +156,10 @@ MOXIE_CLONES void solve(const Weighted& of, const Sums& sums, Fits& __restrict f
 // 1 / step of each trial where `most` levels take `range`.
 Lanes<float> factors_around(int most, float range) {
     Lanes<float> factors{};
-    for (int trial = -kTrials; trial <= kTrials; ++trial) {
-        const float levels = static_cast<float>(most) + kTrialStep * static_cast<float>(trial);
-        factors[static_cast<size_t>(trial + kTrials)] = levels / range;
+    for (int trial = 0; trial < static_cast<int>(kSteps); ++trial) {
+        const auto more = static_cast<float>(trial - kTrials);
+        factors[static_cast<size_t>(trial)] =
+            (static_cast<float>(most) + kTrialStep * more) / range;
     }
     return factors;
 }
@@ -173,8 +174,8 @@ Affine fit_affine(Values x, int most) {
     Affine best = {(largest - low) / static_cast<float>(most), -low};
     if (!(largest > low)) return {0.0F, -low};
     const Weighted weighted(x, low);
-    Sums sums;
-    Fits fits;
+    Sums sums{};
+    Fits fits{};
     add_affine(weighted, factors_around(most, largest - low), static_cast<float>(most), sums);
     solve(weighted, sums, fits);
     double best_error = HUGE_VAL;
@@ -221,7 +222,7 @@ float fit_symmetric(Values x, int half) {
     for (const float value : x)
         if (std::fabs(value) > std::fabs(extreme)) extreme = value;
     if (extreme == 0.0F) return 0.0F;
-    Sums sums;
+    Sums sums{};
     add_symmetric(x.data(), factors_around(half, -extreme), static_cast<float>(half), sums);
     double best = -1;
     float step = 0.0F;

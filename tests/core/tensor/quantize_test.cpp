@@ -22,7 +22,7 @@ namespace {
 
 template <class Block>
 Block encode(DType type, const std::array<float, kBlock>& values) {
-    Block block;
+    Block block{};
     std::array<std::byte, sizeof block> bytes{};
     quantize_row(type, values, bytes);
     std::memcpy(&block, bytes.data(), sizeof block);
