@@ -46,6 +46,15 @@ bool is_model_folder(const fs::path& folder) {
     });
 }
 
+// The folder of Grok-1's checkpoint, of which `ckpt-0` is the name that says nothing.
+bool is_checkpoint(const fs::path& folder) {
+    std::error_code error;
+    return fs::exists(folder / "tensor00000_000", error);
+}
+std::string checkpoint_name(const fs::path& folder) {
+    return folder.filename() == "ckpt-0" ? folder.parent_path().filename().string() : "";
+}
+
 // "-00002-of-00017" and on: the first part stands for all.
 bool is_later_part(const std::string& stem) {
     const size_t of = stem.rfind("-of-");
@@ -57,6 +66,7 @@ class Search {
   public:
     void folder(const fs::path& folder, const std::string& label, uint32_t depth) {
         if (is_model_folder(folder)) return add(folder, {}, label);
+        if (is_checkpoint(folder)) return add(folder, checkpoint_name(folder), label);
         for (const fs::path& entry : entries_of(folder)) {
             if (entry.extension() == ".gguf") {
                 add(entry, {}, label);

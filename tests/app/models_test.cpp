@@ -145,6 +145,20 @@ TEST_F(ModelsTest, PartsAreOneModelProjectorsAreNoneAndLinksNoSecond) {
     EXPECT_THAT(names(), ElementsAre("LM Studio: grok-00001-of-00002.gguf"));
 }
 
+TEST_F(ModelsTest, TheCheckpointOfGrok1HasTheNameOfItsFolder) {
+    write("mine/grok-1/tokenizer.model", "");
+    write("mine/grok-1/ckpt-0/tensor00000_000", "");
+    write("mine/grok-1/ckpt-0/tensor00001_000", "");
+    write("mine/other/tensor00000_000", "");
+    const Config config = Config::load({.environment = {{"MOXIE_MODELS_DIRS", path("mine")}}});
+    const auto found = candidates(config);
+    ASSERT_EQ(found.size(), 2U);
+    EXPECT_EQ(found[0].path, path("mine/grok-1/ckpt-0"));
+    EXPECT_EQ(found[0].name, "grok-1");
+    EXPECT_EQ(found[1].path, path("mine/other"));
+    EXPECT_EQ(found[1].name, "");
+}
+
 // --- headers ----------------------------------------------------------------------------------
 
 TEST_F(ModelsTest, AHeaderTellsWhatTheModelIs) {
