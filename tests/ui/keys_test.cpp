@@ -1,6 +1,7 @@
 // Bytes to keys: known sequences, timeouts, pastes, and independence of how reads were cut.
 #include "ui/keys.h"
 
+#include <algorithm>
 #include <random>
 #include <sstream>
 #include <string>
@@ -29,9 +30,9 @@ std::string describe(const Input& input) {
 }
 
 std::vector<std::string> describe(const std::vector<Input>& inputs) {
-    std::vector<std::string> lines;
-    for (const Input& input : inputs)
-        lines.push_back(describe(input));
+    std::vector<std::string> lines(inputs.size());
+    std::ranges::transform(inputs, lines.begin(),
+                           [](const Input& input) { return describe(input); });
     return lines;
 }
 
