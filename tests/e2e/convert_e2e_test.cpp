@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -51,12 +52,16 @@ class KilledConversion : public testing::Test {
             if (entry.path().filename().string().starts_with("out.gguf.")) found.push_back(entry);
         return found;
     }
-    // Kills a conversion once a part of the file is written. False: it was done first.
-    bool kill_in_the_middle() const {
+    // Sends the signal to a conversion once a part of the file is written, and gives what it ended
+    // with; nothing: it was done first.
+    std::optional<int> signal_in_the_middle(int signal) const {
         const pid_t child = ::fork();
         if (child == 0) {
+            // NOLINTNEXTLINE(concurrency-mt-unsafe): the child has one thread.
             ::setenv("XDG_CONFIG_HOME", folder.path().c_str(), 1);
-            ::dup2(::open("/dev/null", O_WRONLY), STDOUT_FILENO);
+            const int nowhere = ::open("/dev/null", O_WRONLY);
+            ::dup2(nowhere, STDOUT_FILENO);
+            ::dup2(nowhere, STDERR_FILENO);
             ::execl(MOXIE_BINARY_DIR "/moxie", "moxie", "convert", in().c_str(), out().c_str(),
                     "--type", "q8_0", nullptr);
             ::_exit(127);
@@ -65,10 +70,17 @@ class KilledConversion : public testing::Test {
         int status = 0;
         std::error_code not_yet;
         while (fs::file_size(part, not_yet) == 0 || not_yet)
-            if (::waitpid(child, &status, WNOHANG) != 0) return false;
-        ::kill(child, SIGKILL);
+            if (::waitpid(child, &status, WNOHANG) != 0) return std::nullopt;
+        ::kill(child, signal);
         ::waitpid(child, &status, 0);
-        return WIFSIGNALED(status) && !fs::exists(out());
+        return fs::exists(out()) ? std::nullopt : std::optional(status);
+    }
+    // The same until it did not end first.
+    int status_after(int signal) const {
+        for (;;) {
+            if (const std::optional<int> status = signal_in_the_middle(signal)) return *status;
+            fs::remove(out());
+        }
     }
 
     support::TemporaryFolder folder;
@@ -78,14 +90,22 @@ TEST_F(KilledConversion, LeavesNothingThatBreaksTheNext) {
     const std::string whole = folder.path() + "/whole.gguf";
     ASSERT_EQ(convert(whole).status, 0);
     for (int time = 0; time < 3; ++time) {
-        while (!kill_in_the_middle())
-            fs::remove(out());
+        ASSERT_TRUE(WIFSIGNALED(status_after(SIGKILL)));
         ASSERT_EQ(parts().size(), 1u) << "the parts of the kills before it are gone";
     }
     const app::ProgramRun again = convert(out());
     EXPECT_EQ(again.status, 0) << again.err;
     EXPECT_TRUE(parts().empty());
     EXPECT_EQ(content(out()), content(whole));
+}
+
+TEST_F(KilledConversion, AnInterruptLeavesNothingAndIsTold) {
+    for (const int signal : {SIGINT, SIGTERM}) {
+        const int status = status_after(signal);
+        ASSERT_TRUE(WIFEXITED(status));
+        EXPECT_EQ(WEXITSTATUS(status), 128 + signal);
+        EXPECT_TRUE(parts().empty());
+    }
 }
 
 }  // namespace
