@@ -277,6 +277,8 @@ struct KvEntry {
     uint64_t disk_bytes = 0;     // to be read for those
     double restore_seconds = 0;  // expected, from rates measured so far; 0 = unknown
     double reread_seconds = 0;   // expected for the rest; 0 = unknown
+    // The rest is on disk too, but was made by another build, with other weights or KV type.
+    bool made_otherwise = false;
 };
 
 struct KvListed {

@@ -168,6 +168,7 @@ void KvRequests::list(const Running& running) const {
             entry.on_disk = look->tokens - entry.resident;
             entry.disk_bytes = look->bytes;
         }
+        entry.made_otherwise = look != nullptr && look->made_otherwise;
         entry.restore_seconds =
             seconds(static_cast<double>(entry.disk_bytes), store.bytes_per_second());
         entry.reread_seconds =

@@ -188,6 +188,26 @@ std::vector<FoundPage> DiskStore::find(const PageName& root, const PageName& par
     return found;
 }
 
+// By the file's name alone: what is there can be of no use here.
+bool DiskStore::is_under_another_root(const PageName& root, std::span<const TokenId> line,
+                                      size_t known) const {
+    const size_t page = known / kPagePositions;
+    if (line.size() < (page + 1) * kPagePositions) return false;
+    bool there = false;
+    for_each_root(directory_, [&](const fs::path& /*folder*/, const std::string& name) {
+        const auto other = page_name_from_hex(name);
+        if (there || !other || *other == root) return;
+        PageAddress address{.root = *other, .parent = {}, .name = *other, .tokens = kPagePositions};
+        for (size_t i = 0; i <= page; ++i) {
+            address.parent = address.name;
+            address.name =
+                page_name(address.parent, line.subspan(i * kPagePositions, kPagePositions));
+        }
+        there = exists(address);
+    });
+    return there;
+}
+
 std::vector<PageAddress> DiskStore::children(const PageName& root, const PageName& parent) const {
     std::vector<PageAddress> found;
     const std::string root_folder = root.hex();

@@ -60,6 +60,11 @@ class DiskStore {
     std::vector<FoundPage> find(const PageName& root, const PageName& parent,
                                 std::span<const TokenId> tokens, uint32_t known_rows);
 
+    // Whether another root has the page of `line` that follows its first `known` tokens: the same
+    // was read by another build, or with other weights or another KV type.
+    bool is_under_another_root(const PageName& root, std::span<const TokenId> line,
+                               size_t known) const;
+
     // Reads a page into memory and verifies it there. Any thread, several at a time.
     PageFault read(const FoundPage& page, const PageLayout& layout,
                    std::span<std::byte> memory) const;

@@ -48,6 +48,7 @@ class DiskThread::Worker {
     void sleep() const;
     bool out_of_time();
     void do_now(DiskJob job);
+    void find(const FindJob& job);
     void read(ReadJob& job);
     // True when the job is finished.
     bool advance(DiskJob& job);
@@ -114,13 +115,24 @@ void DiskThread::Worker::sleep() const {
 
 void DiskThread::Worker::do_now(DiskJob job) {
     if (auto* find = std::get_if<FindJob>(&job)) {
-        emit(
-            Found{find->id, store_.find(find->root, find->parent, find->tokens, find->known_rows)});
+        this->find(*find);
     } else if (auto* reading = std::get_if<ReadJob>(&job)) {
         read(*reading);
     } else if (auto* measure = std::get_if<MeasureJob>(&job)) {
         emit(Measured{measure->id, store_.usage()});
     }
+}
+
+void DiskThread::Worker::find(const FindJob& job) {
+    const std::span<const TokenId> line = job.line;
+    Found found{
+        .id = job.id,
+        .pages = store_.find(job.root, job.parent, line.subspan(job.begin), job.known_rows)};
+    size_t known = job.begin;
+    for (const FoundPage& page : found.pages)
+        known += page.rows;
+    found.under_another_root = store_.is_under_another_root(job.root, line, known);
+    emit(std::move(found));
 }
 
 void DiskThread::Worker::read(ReadJob& job) {

@@ -26,12 +26,13 @@ namespace core {
 using DiskTaskId = uint64_t;  // chosen by whoever submits; unique among all of an engine
 using DiskCancel = std::shared_ptr<std::atomic<bool>>;
 
-// What is there beyond a page? Answered by Found.
+// What is there of a line beyond a page? Answered by Found.
 struct FindJob {
     DiskTaskId id = 0;
     PageName root;
-    PageName parent;
-    std::vector<TokenId> tokens;
+    PageName parent;  // the page
+    std::vector<TokenId> line;
+    size_t begin = 0;  // of the line, up to the end of that page
     uint32_t known_rows = 0;
 };
 
@@ -79,6 +80,7 @@ using DiskJob = std::variant<std::monostate, FindJob, ReadJob, WriteJob, DropJob
 struct Found {
     DiskTaskId id = 0;
     std::vector<FoundPage> pages;
+    bool under_another_root = false;  // what follows them is there, but is of no use
 };
 struct PageRead {
     DiskTaskId id = 0;

@@ -105,7 +105,9 @@ PageFault read_both(int file, std::span<std::byte> first, std::span<std::byte> s
     return read_all(file, rest_of(second, done - first.size()), done);
 }
 
-std::optional<Hash128> hash_from_hex(std::string_view text) {
+}  // namespace
+
+std::optional<PageName> page_name_from_hex(std::string_view text) {
     if (text.size() != 32) return std::nullopt;
     Hash128 hash;
     const auto parse = [](std::string_view digits, uint64_t& value) {
@@ -118,8 +120,6 @@ std::optional<Hash128> hash_from_hex(std::string_view text) {
     return hash;
 }
 
-}  // namespace
-
 std::string page_path(const PageAddress& address) {
     const std::string parent = address.parent.hex();
     return address.root.hex() + "/" + parent.substr(0, 2) + "/" + parent + "-" +
@@ -130,9 +130,9 @@ std::optional<PageAddress> address_from_path(std::string_view root_folder, std::
     constexpr size_t kHex = 32;
     if (file.size() < 2 * kHex + 3 || file[kHex] != '-' || file[2 * kHex + 1] != '-')
         return std::nullopt;
-    const auto root = hash_from_hex(root_folder);
-    const auto parent = hash_from_hex(file.substr(0, kHex));
-    const auto name = hash_from_hex(file.substr(kHex + 1, kHex));
+    const auto root = page_name_from_hex(root_folder);
+    const auto parent = page_name_from_hex(file.substr(0, kHex));
+    const auto name = page_name_from_hex(file.substr(kHex + 1, kHex));
     if (!root || !parent || !name) return std::nullopt;
     PageAddress address{.root = *root, .parent = *parent, .name = *name};
     const std::string_view count = file.substr(2 * kHex + 2);

@@ -29,6 +29,8 @@ struct PageAddress {
     friend bool operator==(const PageAddress&, const PageAddress&) = default;
 };
 
+// Of 32 hexadecimal digits; nothing for any other text.
+std::optional<PageName> page_name_from_hex(std::string_view text);
 // Below the cache directory: `<root>/<first byte of parent>/<parent>-<name>-<tokens>`.
 std::string page_path(const PageAddress& address);
 // Nothing for a path that page_path does not make.

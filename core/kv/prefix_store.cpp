@@ -49,15 +49,21 @@ std::shared_ptr<Restore> PrefixStore::restore(std::string_view scope,
     restore->begin = static_cast<uint32_t>(match.pages.size()) * kPagePositions;
     for (const PageTree::Node* node : match.pages)
         restore->pinned.push_back(node->page);
-    const auto rest = tokens.subspan(restore->begin);
+    tasks_.emplace(find_beyond(scope, match, tokens), std::weak_ptr(restore));
+    return restore;
+}
+
+// Asks the disk for what follows the pages that memory has.
+DiskTaskId PrefixStore::find_beyond(std::string_view scope, const PageTree::Match& match,
+                                    std::span<const TokenId> line) {
     const DiskTaskId id = disk_->next_id();
     disk_->submit(FindJob{.id = id,
                           .root = tree_.root(scope)->name,
                           .parent = match.last->name,
-                          .tokens = {rest.begin(), rest.end()},
+                          .line = {line.begin(), line.end()},
+                          .begin = match.pages.size() * kPagePositions,
                           .known_rows = match.rows});
-    tasks_.emplace(id, std::weak_ptr(restore));
-    return restore;
+    return id;
 }
 
 void PrefixStore::keep(std::string_view scope, const Sequence& sequence, Keep where) {
@@ -148,6 +154,7 @@ void PrefixStore::take(Found& found) {
         look->done = true;
         look->tokens = look->begin + tokens;
         look->bytes = found.pages.size() * file_bytes();
+        look->made_otherwise = found.under_another_root;
         tasks_.erase(found.id);
     } else if (const auto restore = task<Restore>(found.id)) {
         restore->found = tokens;
@@ -231,16 +238,9 @@ std::shared_ptr<DiskLook> PrefixStore::look(std::string_view scope,
                                             std::span<const TokenId> tokens) {
     if (disk_ == nullptr) return nullptr;
     const PageTree::Match match = tree_.match(scope, tokens);
-    const auto rest = tokens.subspan(match.pages.size() * kPagePositions);
-    const DiskTaskId id = disk_->next_id();
     auto look = std::make_shared<DiskLook>();
     look->begin = static_cast<uint32_t>(match.pages.size()) * kPagePositions;
-    disk_->submit(FindJob{.id = id,
-                          .root = tree_.root(scope)->name,
-                          .parent = match.last->name,
-                          .tokens = {rest.begin(), rest.end()},
-                          .known_rows = match.rows});
-    tasks_.emplace(id, look);
+    tasks_.emplace(find_beyond(scope, match, tokens), look);
     return look;
 }
 

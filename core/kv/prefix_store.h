@@ -54,7 +54,8 @@ struct DiskLook {
     bool done = false;
     uint32_t tokens = 0;  // from its beginning; rows of a page that memory has may be missing
     uint64_t bytes = 0;   // to be read for those that are not in memory
-    uint32_t begin = 0;   // for the store: of the pages that are
+    bool made_otherwise = false;  // what follows is on disk too, but of another build or model
+    uint32_t begin = 0;           // for the store: of the pages that are
 };
 
 // Something to be written or removed, in so many jobs.
@@ -129,6 +130,8 @@ class PrefixStore {
     using Task = std::variant<std::weak_ptr<Restore>, std::shared_ptr<DiskLook>,
                               std::shared_ptr<DiskMeasure>, std::shared_ptr<DiskChore>>;
 
+    DiskTaskId find_beyond(std::string_view scope, const PageTree::Match& match,
+                           std::span<const TokenId> line);
     void take(Found& found);
     void take(PageRead& read);
     void take(ReadEnded& ended);

@@ -146,6 +146,28 @@ TEST_P(DiskCache, PagesOfAnotherKvTypeAreNotFound) {
     EXPECT_EQ(RowsWorld(other).known(line), 0U);
 }
 
+TEST_P(DiskCache, LookingTellsOfPagesThatWereMadeOtherwise) {
+    const auto made_otherwise = [](RowsWorld& reader, const Tokens& tokens) {
+        const auto look = reader.store().look("", tokens);
+        reader.wait([&] { return look->done; });
+        return look->made_otherwise;
+    };
+    world.read(line);
+    world.settle();
+    EXPECT_FALSE(made_otherwise(world, line));
+    auto changed = options();
+    changed.model = 2;
+    RowsWorld other(changed);
+    EXPECT_TRUE(made_otherwise(other, line));
+    EXPECT_FALSE(made_otherwise(other, some_tokens(5 * kPage, 2)));
+    EXPECT_FALSE(made_otherwise(other, some_tokens(kPage - 1, 1)));  // no whole page, not worth it
+    // Where the beginning is there, what follows it counts: here, and then nothing any more.
+    other.read({line.begin(), line.begin() + 2 * kPage});
+    EXPECT_TRUE(made_otherwise(other, line));
+    other.read(line);
+    EXPECT_FALSE(made_otherwise(other, line));
+}
+
 TEST_P(DiskCache, AFlippedBitEndsTheWalkAndTheFileIsRemoved) {
     for (const size_t byte : {0U, 20U, 130U, 4090U, 4096U, 5000U}) {
         world.read(line);
