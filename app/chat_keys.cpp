@@ -50,7 +50,8 @@ void ChatApp::on_key(const Key& key) {
         return;
     }
     if (on_question_key(name)) return;
-    if (name == "C-c") return interrupt(now_);
+    // What runs is stopped first; then what is open is left.
+    if (name == "C-c" && (!panel_ || session_.busy())) return interrupt(now_);
     if (on_offer_key(name) || on_panel_key(key, name) || on_browse_key(key, name))
         return changed_by_user();
     if (editor_.wants_all_keys()) return give_to_editor(key.bytes);

@@ -61,9 +61,8 @@ class ContextPanel : public Panel {
         add(ContextChoice::enlarge, "enlarge the context to " + core::with_commas(larger),
             bytes > 0 ? "+" + core::human_bytes(bytes) + ", loads the model anew" : "");
         if (plan.helps())
-            add(ContextChoice::fork, "go on in a new conversation without them",
-                "this one stays as it is");
-        add(ContextChoice::cancel, "cancel", "the message stays, unanswered");
+            add(ContextChoice::fork, "a new conversation without them", "this one stays as it is");
+        add(ContextChoice::cancel, "cancel", "the message stays and is not answered");
         for (const chat::TurnId id : plan.leaving)
             rows.push_back({.key = kTurns + id,
                             .text = "   " + first_words(app.session().conversation().turn(id)),

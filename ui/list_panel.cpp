@@ -6,6 +6,7 @@
 
 #include "core/base/utf8.h"
 #include "ui/key_names.h"
+#include "ui/text_layout.h"
 
 namespace ui {
 namespace {
@@ -25,6 +26,33 @@ std::string one_line(std::string_view untrusted) {
     std::string text = core::sanitize(untrusted);
     std::replace(text.begin(), text.end(), '\n', ' ');
     return text;
+}
+
+bool leaves(std::string_view key) {
+    return key == "Esc" || key == "C-g" || key == "C-c" || key == "C-d";
+}
+
+// That there is more can be seen.
+std::string fitted(const std::string& text, int columns) {
+    const auto room = static_cast<size_t>(std::max(columns, 0));
+    if (core::display_width(text) <= room || room == 0) return text;
+    return std::string(core::fit_width(text, room - 1)) + "…";
+}
+
+constexpr int kDetailIndent = 4;
+
+std::vector<std::string> wrapped(const std::string& text, int columns) {
+    std::vector<std::string> rows;
+    if (text.empty()) return rows;
+    TextLayout layout;
+    layout.update(text, std::max(columns, 1));
+    for (const Row& row : layout.rows())
+        rows.push_back(text.substr(row.begin, row.end - row.begin));
+    return rows;
+}
+
+std::vector<std::string> detail_rows(const PanelRow& row, int columns) {
+    return wrapped(one_line(row.detail), columns - kDetailIndent);
 }
 
 }  // namespace
@@ -86,7 +114,7 @@ PanelEvent ListPanel::on_key(const Key& key) {
         ask(std::string(kFilterPrompt), filter_);
     } else if (name == "Enter") {
         return current() != nullptr ? PanelEvent::chosen : PanelEvent::moved;
-    } else if (name == "q" || name == "Esc" || name == "C-g") {
+    } else if (name == "q" || leaves(name)) {
         return PanelEvent::closed;
     } else {
         return PanelEvent::none;
@@ -97,7 +125,7 @@ PanelEvent ListPanel::on_key(const Key& key) {
 PanelEvent ListPanel::on_input_key(const Key& key) {
     const std::string name = key_name(key);
     if (name == "Enter") return PanelEvent::entered;
-    if (name == "Esc" || name == "C-g") {
+    if (leaves(name)) {
         input_.reset();
         filter_.clear();
         apply_filter();
@@ -134,16 +162,17 @@ std::string ListPanel::take_input() {
 
 // --- drawing ----------------------------------------------------------------------------------
 
-int ListPanel::height_of(size_t shown) const {
-    return rows_[shown_[shown]].detail.empty() ? 1 : 2;
+int ListPanel::height_of(size_t shown, int columns) const {
+    const auto details = static_cast<int>(detail_rows(rows_[shown_[shown]], columns).size());
+    return std::min(1 + details, page_);
 }
 
 // The cursor is visible, and nothing is scrolled that need not be.
-void ListPanel::scroll_into(int rows) {
+void ListPanel::scroll_into(int rows, int columns) {
     top_ = std::min(top_, cursor_);
     int used = 0;
     for (size_t i = cursor_ + 1; i > top_;) {
-        used += height_of(--i);
+        used += height_of(--i, columns);
         if (used > rows) {
             top_ = i + 1;
             break;
@@ -155,45 +184,58 @@ int ListPanel::draw_row(Surface& surface, Position at, int columns, size_t shown
                         const Theme& theme) {
     const PanelRow& row = rows_[shown_[shown]];
     const int right = at.column + columns;
+    const std::vector<std::string> details = detail_rows(row, columns);
+    const int height = height_of(shown, columns);
     const auto style = [&](StyleName name) {
         Style chosen = theme[name];
         if (shown == cursor_) chosen.attributes ^= kReverse;
         return chosen;
     };
-    surface.fill({.row = at.row, .column = at.column, .rows = height_of(shown), .columns = columns},
+    surface.fill({.row = at.row, .column = at.column, .rows = height, .columns = columns},
                  style(row.style));
     const std::string aside = one_line(row.aside);
     const int aside_width = static_cast<int>(core::display_width(aside));
     const bool room = aside_width > 0 && aside_width + 12 < columns;
     const int text_end = room ? right - aside_width - 1 : right;
-    surface.put(at, (row.marked ? "● " : "  ") + one_line(row.text), style(row.style), text_end);
+    surface.put(at, fitted((row.marked ? "● " : "  ") + one_line(row.text), text_end - at.column),
+                style(row.style), text_end);
     if (room)
         surface.put({.row = at.row, .column = right - aside_width}, aside, style(StyleName::notice),
                     right);
-    if (!row.detail.empty())
-        surface.put({.row = at.row + 1, .column = at.column + 4}, one_line(row.detail),
-                    style(StyleName::notice), right);
-    return height_of(shown);
+    for (int i = 1; i < height; ++i)
+        surface.put({.row = at.row + i, .column = at.column + kDetailIndent},
+                    details[static_cast<size_t>(i) - 1], style(StyleName::notice), right);
+    return height;
 }
 
 std::optional<Position> ListPanel::draw(Surface& surface, Rect area, const Theme& theme) {
     const int right = area.column + area.columns;
-    surface.put({.row = area.row, .column = area.column}, title_, theme[StyleName::title], right);
-    const int foot = area.row + area.rows - 1;
-    page_ = std::max(area.rows - 2, 1);
-    if (!shown_.empty()) scroll_into(page_);
+    surface.put({.row = area.row, .column = area.column}, fitted(title_, area.columns),
+                theme[StyleName::title], right);
+    // A row of the list is worth more than the hint.
+    const bool hinted = input_ || area.rows > 3;
+    const int end = area.row + area.rows;
+    const int foot = hinted ? end - 1 : end;
+    page_ = std::max(foot - area.row - 1, 1);
+    if (!shown_.empty()) scroll_into(page_, area.columns);
     std::optional<Position> cursor;
     int row = area.row + 1;
-    for (bottom_ = top_; bottom_ < shown_.size() && row + height_of(bottom_) <= foot; ++bottom_) {
+    for (bottom_ = top_; bottom_ < shown_.size() && row + height_of(bottom_, area.columns) <= foot;
+         ++bottom_) {
         const Position at{.row = row, .column = area.column};
         if (bottom_ == cursor_) cursor = at;
         row += draw_row(surface, at, area.columns, bottom_, theme);
     }
     if (shown_.empty())
-        surface.put({.row = row, .column = area.column + 2}, filter_.empty() ? empty_ : "nothing",
-                    theme[StyleName::notice], right);
+        for (const std::string& text :
+             wrapped(filter_.empty() ? empty_ : "nothing", area.columns - 2))
+            if (row < foot)
+                surface.put({.row = row++, .column = area.column + 2}, text,
+                            theme[StyleName::notice], right);
     if (!input_) {
-        surface.put({.row = foot, .column = area.column}, hint_, theme[StyleName::notice], right);
+        if (hinted)
+            surface.put({.row = foot, .column = area.column}, fitted(hint_, area.columns),
+                        theme[StyleName::notice], right);
         return cursor;
     }
     const int after = surface.put({.row = foot, .column = area.column}, prompt_ + one_line(*input_),

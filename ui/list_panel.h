@@ -17,9 +17,9 @@ namespace ui {
 
 struct PanelRow {
     uint64_t key = 0;         // the cursor stays on it when rows change
-    std::string text = {};    // untrusted, like all texts here
+    std::string text = {};    // untrusted, like all texts here; its end is cut off where it must be
     std::string aside = {};   // at the right edge, when there is room
-    std::string detail = {};  // a second row below; empty: none
+    std::string detail = {};  // below, in as many rows as it takes; empty: none
     StyleName style = StyleName::text;
     bool marked = false;  // with a sign in front
 };
@@ -28,7 +28,7 @@ enum class PanelEvent : uint8_t {
     none,    // the key means nothing here
     moved,   // taken
     chosen,  // Enter on current()
-    closed,  // q, Escape or C-g
+    closed,  // q, or what leaves things elsewhere: Escape, C-g, C-c, C-d
     typed,   // the input has changed
     entered  // the input is done: take_input()
 };
@@ -67,8 +67,8 @@ class ListPanel {
     PanelEvent on_input_key(const Key& key);
     void move(int rows);
     void apply_filter();
-    int height_of(size_t shown) const;
-    void scroll_into(int rows);
+    int height_of(size_t shown, int columns) const;
+    void scroll_into(int rows, int columns);
     int draw_row(Surface& surface, Position at, int columns, size_t shown, const Theme& theme);
 
     std::string title_;

@@ -130,6 +130,22 @@ TEST_F(ContextWindow, CancelKeepsTheMessageAndCanBeAskedAgain) {
     EXPECT_TRUE(chat.sees("does not fit")) << chat.screen();
 }
 
+TEST(ContextKeys, ThatLeaveThingsElsewhereCancelAndLoseNothing) {
+    for (const char* key : {"\x04", "\x03", "\x07"}) {  // C-d, C-c, C-g
+        KeptChat each("", {.temporary = true});
+        fill(each);
+        each.enter("prompt 4");
+        EXPECT_TRUE(each.sees("the message stays and is not")) << each.screen();
+        each.type("draft");
+        each.type(key);
+        EXPECT_FALSE(each.take_generate());
+        EXPECT_FALSE(each.sees("does not fit")) << each.screen();
+        EXPECT_TRUE(each.sees("The message was not answered")) << each.screen();
+        EXPECT_EQ(each.conversation().turn(9).text, "prompt 4");
+        EXPECT_FALSE(each.app().exit_status());
+    }
+}
+
 TEST_F(ContextWindow, PolicyShiftTellsAndDoesNotAsk) {
     chat.enter("/ctx policy shift");
     chat.enter("prompt 4");
