@@ -88,7 +88,8 @@ int run_chat_process(const app::ChatInvocation& invocation) {
 int run(const app::ChatInvocation& invocation) {
     app::restore_terminal_on_crash();
     const auto body = [&] { return run_guarded([&] { return run_chat_process(invocation); }); };
-    return invocation.supervised ? app::supervise(body) : body();
+    const bool kept = !invocation.chat.data_folder.empty() && !invocation.chat.temporary;
+    return invocation.supervised ? app::supervise(body, kept ? "resume: moxie -c\n" : "") : body();
 }
 
 int run_oneshot_process(app::OneShotInvocation& invocation) {

@@ -65,7 +65,7 @@ int run_child(const std::function<int()>& body, pid_t parent) {
     return body();
 }
 
-int wait_for(pid_t child) {
+int wait_for(pid_t child, const std::string& advice) {
     int status = 0;
     while (::waitpid(child, &status, 0) < 0) {
         if (errno != EINTR) return static_cast<int>(core::ErrorKind::internal);
@@ -75,15 +75,15 @@ int wait_for(pid_t child) {
     const int signal = WTERMSIG(status);
     restore_terminal();
     // strsignal is not thread safe; this process has one thread.
-    std::fprintf(stderr, "moxie: the chat was ended by signal %d (%s)%s\n", signal,
+    std::fprintf(stderr, "moxie: the chat was ended by signal %d (%s)%s\n%s", signal,
                  ::strsignal(signal),  // NOLINT(concurrency-mt-unsafe)
-                 signal == SIGKILL ? ", perhaps because memory ran out" : "");
+                 signal == SIGKILL ? ", perhaps because memory ran out" : "", advice.c_str());
     return 128 + signal;
 }
 
 }  // namespace
 
-int supervise(const std::function<int()>& body) {
+int supervise(const std::function<int()>& body, const std::string& advice) {
     remember_modes();
     const pid_t parent = ::getpid();
     const pid_t child = ::fork();
@@ -102,7 +102,7 @@ int supervise(const std::function<int()>& body) {
     // The terminal sends these to the whole group; the child decides what they mean.
     set_handler(SIGINT, SIG_IGN, 0);
     set_handler(SIGQUIT, SIG_IGN, 0);
-    return wait_for(child);
+    return wait_for(child, advice);
 }
 
 void restore_terminal_on_crash() {

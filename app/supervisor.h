@@ -6,16 +6,17 @@
 #pragma once
 
 #include <functional>
+#include <string>
 
 namespace app {
 
 // Forks; the child runs `body` and exits with its result, the parent waits. Returns in the parent:
 // the child's exit status, or 128 + the signal that ended it, with the terminal restored and one
-// sentence on stderr in that case.
+// sentence on stderr in that case, with `advice` below it.
 //
 // When the parent dies the child gets SIGTERM, which the chat answers by restoring the terminal.
 // REQUIRES: called before any thread is started; standard input is a terminal.
-int supervise(const std::function<int()>& body);
+int supervise(const std::function<int()>& body, const std::string& advice);
 
 // For a process without a supervisor, and as a first aid with one: on SIGSEGV, SIGABRT, SIGBUS,
 // SIGFPE and SIGILL restores the terminal (only write and tcsetattr, on an own stack), then dies of

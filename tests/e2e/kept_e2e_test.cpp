@@ -77,6 +77,7 @@ text = "fine")";
     ASSERT_EQ(processes.size(), 2U);
     ::kill(processes.back(), SIGKILL);
     see("signal 9");
+    see("resume: moxie -c");
     then(scripted(script, "-c"));
     see("one two three");
     see("interrupted");
