@@ -190,8 +190,8 @@ std::vector<std::string> complete_copy(const ChatApp& app, std::string_view begu
 }
 
 constexpr std::array kCommands = {
-    Command{"regen", "", "[n] [--n K] [NAME=VALUE]", "another answer, or K; the others stay",
-            "C-x r|F5", run_regen, complete_regen},
+    Command{"regen", "regenerate", "[n] [--n K] [NAME=VALUE]",
+            "another answer, or K; the others stay", "C-x r|F5", run_regen, complete_regen},
     Command{"edit", "", "[n]", "message n again, to change and send; the old one stays", "",
             run_edit, complete_numbers},
     Command{"continue", "", "[TEXT]", "go on with the answer, after TEXT", "", run_continue},

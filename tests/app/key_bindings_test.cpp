@@ -47,6 +47,13 @@ TEST(KeyBindings, ReplaceThoseOfAnActionOrTakeThemAway) {
     EXPECT_THAT(help_text(bindings), HasSubstr("[C-x R, F12]"));
 }
 
+TEST(KeyBindings, ActionsHaveTheNamesThatTheManualGivesThem) {
+    const KeyBindings bindings(
+        configured("regenerate = [\"C-x R\"]\nnewline = [\"C-j\", \"M-Enter\"]\n"));
+    EXPECT_TRUE(bindings.notices().empty());
+    EXPECT_EQ(keys_of(bindings, "regen"), "C-x R");
+}
+
 TEST(KeyBindings, TwoActionsMayChangePlaces) {
     EXPECT_TRUE(mistakes("pager = \"C-x b\"\nfork = \"C-x o\"\n").empty());
 }
