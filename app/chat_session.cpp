@@ -153,6 +153,7 @@ void ChatSession::set_system(std::string text) {
 void ChatSession::set_sampling(const chat::Sampling& sampling, bool fixed_seed) {
     const chat::Sampling before = std::exchange(options_.sampling, sampling);
     options_.fixed_seed = fixed_seed;
+    if (before.logit_bias != sampling.logit_bias && model_) bias_model_ = model_->name;
     save();
     if (!running_ || before == sampling) return;
     chat::UpdateSampling update{
@@ -201,6 +202,8 @@ void ChatSession::on(const chat::ModelReady& ready, TimePoint now) {
     load_failure_.reset();
     model_->name = core::sanitize(ready.name);
     line_states_.serve(&*model_);
+    saved_state_news_ = true;
+    drop_foreign_biases();
     if (std::exchange(prefetch_wanted_, false))
         ask_kv(chat::KvAction::prefetch, {conversation_.tip()}, false);
     else

@@ -359,6 +359,8 @@ class ChatSession {
     void moved();
     chat::TurnId next_redo();
     void tell_reread();
+    void tell_saved_state();
+    const chat::Turn* answered_before(chat::TurnId id) const;
     size_t running_tokens() const;
     void note_rate(size_t tokens, TimePoint now);
     void compare_with_past(chat::TurnId prompt, Running& running);
@@ -368,6 +370,7 @@ class ChatSession {
     core::ConversationHead head(const chat::Prompt& first) const;
     void adopt(const Opening& opened, core::StoredConversation stored, TimePoint now);
     void take_parameters(const core::ConversationHead& stored);
+    void drop_foreign_biases();
     void ask_residency();
     void save_waiting_pages();
     void ask_kv(chat::KvAction action, const std::vector<chat::TurnId>& ends, bool asked_for);
@@ -427,6 +430,7 @@ class ChatSession {
     std::optional<Attempt> when_loaded_;  // the answer that a larger window is loaded for
     std::optional<uint32_t> context_wanted_;
     std::string loaded_path_;  // of model_
+    std::string bias_model_;   // whose tokens the biases of the sampling are of
     chat::RequestId unloading_ = 0;
     bool prefetch_wanted_ = false;  // when the model is there
     std::map<chat::RequestId, KvRequest> kv_requests_;
@@ -438,6 +442,7 @@ class ChatSession {
     std::map<std::string, chat::TurnId> bookmarks_;
     std::string rewritten_;                 // why the past is another one since the last answer
     bool reread_wanted_ = false;            // the user is told what that costs
+    bool saved_state_news_ = false;         // and of saved state that is of no use
     chat::RequestId reported_listing_ = 0;  // a KvListed that the user asked for
     Offer offer_ = Offer::none;
     std::string listed_id_;  // the conversation's when the library was listed

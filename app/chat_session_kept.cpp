@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "app/chat_session.h"
+#include "app/parameters.h"
 #include "app/title.h"
 #include "core/base/units.h"
 #include "core/base/utf8.h"
@@ -14,6 +15,8 @@ namespace {
 
 // Fewer tokens are read in a moment, whatever the reason.
 constexpr uint32_t kWorthTelling = 64;
+// A beginning that all prompts have comes from the disk too; that is no news.
+constexpr uint64_t kFewTokens = 16;
 
 std::string restored_text(uint64_t tokens, double seconds) {
     return "restored " + core::with_commas(tokens) + " tokens in " + core::human_seconds(seconds);
@@ -191,6 +194,9 @@ void ChatSession::adopt(const Opening& opened, core::StoredConversation stored, 
             offer_ = Offer::continue_or_regenerate;
         }
     }
+    if (const chat::TurnId tip = conversation_.tip();
+        tip != 0 && conversation_.turn(tip).role == chat::Role::user)
+        say("The last message has no answer; C-x r asks for one.");
     prefetch_wanted_ = true;
     if (opened.at_start) {
         const bool own = !options_.model_chosen && !stored.head.model.path.empty();
@@ -199,6 +205,7 @@ void ChatSession::adopt(const Opening& opened, core::StoredConversation stored, 
                    options_.model_chosen ? Asked::by_user : Asked::by_itself, now);
     } else if (model_) {
         prefetch_wanted_ = false;
+        saved_state_news_ = true;
         ask_kv(chat::KvAction::prefetch, {conversation_.tip()}, false);
         ask_residency();
     }
@@ -210,6 +217,22 @@ void ChatSession::take_parameters(const core::ConversationHead& stored) {
     options_.fixed_seed = stored.fixed_seed;
     options_.stop = stored.stop.empty() ? usual_stop_ : stored.stop;
     options_.sampling = stored.sampling;
+    bias_model_ = stored.model.name;
+    drop_foreign_biases();
+}
+
+// Another model's tokens have other numbers.
+void ChatSession::drop_foreign_biases() {
+    auto& biases = options_.sampling.logit_bias;
+    if (!model_ || biases.empty()) return;
+    const bool known = std::ranges::all_of(biases, [this](const auto& bias) {
+        return model_->vocab == 0 || static_cast<uint32_t>(bias.first) < model_->vocab;
+    });
+    if (known && (bias_model_.empty() || bias_model_ == model_->name)) return;
+    say("The biases of tokens are dropped: " + bias_text(options_.sampling) + " were set for " +
+        (bias_model_.empty() ? "another model" : core::sanitize(bias_model_)) +
+        ", whose tokens have other numbers. /bias sets new ones.");
+    biases.clear();
 }
 
 // --- the KV cache -----------------------------------------------------------------------------
@@ -246,6 +269,8 @@ std::optional<std::string> ChatSession::manage_kv(chat::KvAction action) {
     }
     if (conversation_.empty()) return "There is no conversation yet.";
     if (action == chat::KvAction::drop && busy()) return "Stop the answer first (C-c).";
+    if (action == chat::KvAction::save && saver_.temporary())
+        return "A temporary chat keeps nothing on the disk.";
     if (action == chat::KvAction::save && !saver_.keeping().token_ids)
         return "Nothing is written: privacy.save_tokens is off, and pages contain the ids.";
     ask_kv(action,
@@ -259,10 +284,10 @@ void ChatSession::on(const chat::KvListed& listed, TimePoint /*now*/) {
     if (const auto asked = kv_requests_.extract(listed.id); !asked.empty()) {
         const chat::KvEntry entry =
             listed.entries.empty() ? chat::KvEntry{} : listed.entries.front();
-        return say(asked.mapped().of + ": " + residency_label(entry) + ", " +
-                   core::with_commas(entry.tokens) + " tokens");
+        return say(asked.mapped().of + ": " + residency_row(entry));
     }
     if (line_states_.on(listed) || !residency_.on(listed)) return;
+    if (std::exchange(saved_state_news_, false)) tell_saved_state();
     if (std::exchange(reread_wanted_, false)) tell_reread();
     if (listed.id != reported_listing_) return;
     reported_listing_ = 0;
@@ -276,7 +301,8 @@ void ChatSession::tell_kv(const KvRequest& ended) {
         say("Saved state for this branch failed its check and was dropped; the next answer "
             "re-reads "
             "it.");
-    if (ended.action == chat::KvAction::prefetch && restored > 0) {
+    const uint64_t least = ended.asked_for ? 1 : kFewTokens;
+    if (ended.action == chat::KvAction::prefetch && restored >= least) {
         say((ended.of.empty() ? "" : ended.of + ": ") + restored_text(restored, seconds));
     } else if (ended.asked_for) {
         const std::string of = ended.of.empty() ? "" : ended.of + ": ";
@@ -304,17 +330,28 @@ std::optional<double> ChatSession::prefetched() const {
 
 // --- reading again ----------------------------------------------------------------------------
 
+// The last answer up to here; null: there is none.
+const chat::Turn* ChatSession::answered_before(chat::TurnId id) const {
+    for (; id != 0; id = conversation_.turn(id).parent) {
+        const chat::Turn& turn = conversation_.turn(id);
+        if (turn.role == chat::Role::assistant && !turn.text.empty()) return &turn;
+    }
+    return nullptr;
+}
+
+// Another model's pages under the same ids are no saved state of this conversation.
+void ChatSession::tell_saved_state() {
+    const chat::Turn* said = answered_before(conversation_.tip());
+    const chat::KvEntry* entry = residency_.current();
+    if (said == nullptr || entry == nullptr || said->model != model_->name) return;
+    if (std::string text = made_otherwise_text(*entry); !text.empty()) say(std::move(text));
+}
+
 // Where the past cannot stay the same, its pages are of no use.
 void ChatSession::compare_with_past(chat::TurnId prompt, Running& running) {
-    chat::TurnId id = prompt;
-    const auto answered = [this](chat::TurnId turn) {
-        return conversation_.turn(turn).role == chat::Role::assistant &&
-               !conversation_.turn(turn).text.empty();
-    };
-    while (id != 0 && !answered(id))
-        id = conversation_.turn(id).parent;
-    if (id == 0) return;
-    const chat::Turn& said = conversation_.turn(id);
+    const chat::Turn* last = answered_before(prompt);
+    if (last == nullptr) return;
+    const chat::Turn& said = *last;
     running.reason = std::exchange(rewritten_, {});
     running.past = said.usage.prompt + said.usage.generated;
     if (said.model != model_->name) {
@@ -324,6 +361,8 @@ void ChatSession::compare_with_past(chat::TurnId prompt, Running& running) {
         running.reason = "the system prompt changed";
     } else if (!said.format.empty() && said.format != model_->format) {
         running.reason = "the chat template changed (" + said.format + " before)";
+    } else if (residency_.current() != nullptr && residency_.current()->made_otherwise) {
+        running.reason = kMadeOtherwise;
     }
 }
 

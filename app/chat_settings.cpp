@@ -66,6 +66,8 @@ std::optional<std::string> ChatSettings::follow(ChatSession& session) {
         (session.model()->name != model_ || session.loaded_path() != model_path_)) {
         model_ = session.model()->name;
         model_path_ = session.loaded_path();
+        // The session has let go of biases that are of another model's tokens.
+        if (session.sampling().logit_bias.empty()) layers_.reset(kLogitBias);
         trouble = take_profile(model_, model_path_);
         std::string impossible;
         layers_.put(SamplingSource::file,

@@ -63,6 +63,21 @@ std::string residency_label(const chat::KvEntry& entry) {
            expected(entry.restore_seconds + entry.reread_seconds);
 }
 
+std::string residency_row(const chat::KvEntry& entry) {
+    std::string text = residency_label(entry) + ", " + core::with_commas(entry.tokens) + " tokens";
+    if (entry.made_otherwise) text += "; " + std::string(kMadeOtherwise);
+    return text;
+}
+
+std::string made_otherwise_text(const chat::KvEntry& entry) {
+    if (!entry.made_otherwise || !is_worth_telling(unread(entry), entry)) return {};
+    std::string text(kMadeOtherwise);
+    text.front() = 'S';
+    const std::string time = expected(entry.reread_seconds);
+    return text + "; re-reading " + core::with_commas(unread(entry)) + " tokens" +
+           (time.empty() ? "" : " (" + time.substr(1) + ")") + ". Conversation unchanged.";
+}
+
 chat::Kv Residency::question(const chat::Conversation& conversation, std::string_view model,
                              chat::RequestId id) {
     const chat::TurnId answer = conversation.last_answer();
@@ -112,7 +127,7 @@ std::string Residency::report() const {
         const std::string name =
             turns_.size() == 1 ? "this conversation" : "answer " + std::to_string(i + 1);
         text += name + (turns_[i] == current_ && turns_.size() > 1 ? " (shown)" : "") + ": " +
-                residency_label(entry) + ", " + core::with_commas(entry.tokens) + " tokens\n";
+                residency_row(entry) + "\n";
     }
     text += "memory: " + core::human_bytes(totals_.memory_bytes) + " of " +
             core::human_bytes(totals_.memory_budget) + ", " +

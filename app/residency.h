@@ -13,6 +13,13 @@ namespace app {
 
 // "● resident", "◐ on disk 310 MB ~0.8 s", "○ re-read 3.1k tokens ~41 s"
 std::string residency_label(const chat::KvEntry& entry);
+// The same with the size of the line, and why what is on the disk of it is of no use.
+std::string residency_row(const chat::KvEntry& entry);
+// What is told of pages that another build made, or the same model with other weights or another KV
+// type; empty: there is nothing worth telling.
+inline constexpr std::string_view kMadeOtherwise =
+    "saved state was made with a different build/quantisation";
+std::string made_otherwise_text(const chat::KvEntry& entry);
 // "resident", "on_disk" or "reread": the same for programs.
 std::string_view residency_state(const chat::KvEntry& entry);
 // Its first sign alone.

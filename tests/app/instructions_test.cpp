@@ -149,6 +149,43 @@ TEST_F(Words, ABiasIsOfOneTokenAndOfThisConversation) {
     EXPECT_TRUE(chat.take_generate().value().sampling.logit_bias.empty());
 }
 
+TEST_F(Words, ABiasIsOfTheModelWhoseTokenItIsAndGoesWithIt) {
+    {
+        KeptChat chat(folder.path());
+        chat.ready();
+        chat.enter("/bias x=+2.5");
+        chat.until_seen("from the next token on.");
+        chat.enter("/model /models/default.gguf");
+        chat.ready();  // the same again: its tokens are what they were
+        EXPECT_THAT(chat.session().sampling().logit_bias, ElementsAre(Pair(120, 2.5F)));
+        chat.converse("hello", {"Hi."});
+        chat.enter("/model /models/other.gguf");
+        chat.enter("waits");  // answered as soon as the model is there
+        chat.ready("other");
+        chat.until_seen(
+            "The biases of tokens are dropped: #120 +2.5 were set for grok, whose tokens");
+        chat.until([&] { return chat.session().activity() == Activity::prefill; }, "an answer");
+        EXPECT_TRUE(chat.take_generate().value().sampling.logit_bias.empty());
+        EXPECT_TRUE(chat.session().sampling().logit_bias.empty());
+        chat.say({"yes"});
+        chat.finish();
+        chat.enter("/set temperature 0.5");  // what was dropped does not come back
+        EXPECT_TRUE(chat.session().sampling().logit_bias.empty());
+    }
+    KeptChat chat(folder.path());
+    chat.ready();
+    chat.enter("/bias x=+2.5");
+    chat.until_seen("from the next token on.");
+    chat.converse("hello", {"Hi."});
+    const std::string id = chat.session().saver().conversation_id();
+    chat.enter("/new");
+    chat.enter("/model /models/other.gguf");
+    chat.ready("other");
+    chat.enter("/open " + id);
+    chat.until_seen("The biases of tokens are dropped");
+    EXPECT_TRUE(chat.session().sampling().logit_bias.empty());
+}
+
 TEST_F(Words, SeveralTokensAreShownAndGetNoBias) {
     KeptChat chat("");
     chat.ready();

@@ -220,6 +220,19 @@ TEST(Kept, WhatTheCommandLineSetsStaysWhenAConversationIsOpened) {
     EXPECT_EQ(chat.session().model()->name, "other");
 }
 
+TEST(Kept, AMessageWithoutAnAnswerIsToldWhenItIsOpenedAgain) {
+    const KeptFolder folder;
+    {
+        KeptChat chat(folder.path());
+        chat.ready();
+        chat.enter(std::string(9000, 'x'));  // more than fits
+        chat.until_seen("does not fit");
+    }
+    KeptChat chat(folder.path(), {.resume = ""});
+    chat.ready();
+    chat.until_seen("The last message has no answer; C-x r asks for one.");
+}
+
 TEST(Kept, AModelThatIsGoneIsReplacedByTheUsualOne) {
     const KeptFolder folder;
     {

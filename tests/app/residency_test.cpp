@@ -183,8 +183,49 @@ TEST(Residency, WhatIsReadAgainIsToldWithItsReason) {
         << chat.screen();
 }
 
-TEST(Residency, KvCommandsSayHowTheyEnded) {
+TEST(Residency, PagesOfAnotherBuildAreToldOfAndTheConversationIsUnchanged) {
+    const KeptFolder folder;
+    {
+        KeptChat chat(folder.path());
+        chat.ready();
+        chat.converse("q", {"one"}, {.prompt = 3100, .generated = 20});
+    }
+    const chat::KvEntry useless = {.tokens = 3120, .reread_seconds = 28, .made_otherwise = true};
+    {
+        KeptChat chat(folder.path(), {.resume = ""});
+        chat.ready();
+        list(chat, {useless});
+        EXPECT_TRUE(
+            chat.sees("Saved state was made with a different build/quantisation; "
+                      "re-reading 3,120 tokens (~28 s). Conversation"))
+            << chat.screen();
+        chat.enter("/kv");
+        list(chat, {useless});
+        EXPECT_TRUE(chat.sees("3,120 tokens; saved state was made with a different"))
+            << chat.screen();
+        chat.converse("next", {"two"}, {.prompt = 3140, .reused = 0});
+        EXPECT_TRUE(chat.sees("re-read 3,101 tokens: saved state was made with a different"))
+            << chat.screen();
+    }
+    KeptChat chat(folder.path(), {.resume = ""});
+    chat.ready("another");  // whose pages under the same ids are nothing of this conversation
+    list(chat, {useless});
+    EXPECT_FALSE(chat.sees("Saved state")) << chat.screen();
+}
+
+TEST(Residency, ATemporaryChatSavesNoPages) {
     KeptChat chat("", {.temporary = true});
+    chat.ready();
+    chat.converse("q", {"one"});
+    chat.take_kv();
+    chat.enter("/kv save");
+    EXPECT_TRUE(chat.sees("A temporary chat keeps nothing on the disk.")) << chat.screen();
+    EXPECT_TRUE(chat.take_kv().empty());
+}
+
+TEST(Residency, KvCommandsSayHowTheyEnded) {
+    const KeptFolder folder;
+    KeptChat chat(folder.path());
     chat.enter("/kv drop");
     EXPECT_TRUE(chat.sees("No model is loaded"));
     chat.ready();
