@@ -229,7 +229,7 @@ PageFault read_header(int file, const PageAddress& address, PageHeader& header) 
 PageFault read_page(int file, const PageAddress& address, std::span<const TokenId> ids,
                     const PageLayout& layout, std::span<std::byte> page) {
     MOXIE_CHECK(page.size() == layout.page_bytes());
-    alignas(kPageHeaderBytes) std::array<std::byte, kPageHeaderBytes> bytes;
+    alignas(kPageHeaderBytes) std::array<std::byte, kPageHeaderBytes> bytes = {};
     if (const PageFault fault = read_both(file, bytes, page); fault != PageFault::none)
         return fault;
     PageHeader header;
