@@ -149,8 +149,7 @@ std::string first_run_text(const std::vector<ModelHeader>& models, const std::st
         "This is moxie with its bundled model: tiny, so that it starts at once on any machine, and "
         "it will be wrong about most things. ";
     if (others > 0)
-        text += "Found " + std::to_string(others) + (others == 1 ? " model" : " models") +
-                " on this machine — C-x m. ";
+        text += "Found " + core::counted(others, "model") + " on this machine — C-x m. ";
     else
         text += "/model PATH loads a better one (GGUF). ";
     if (!data_folder.empty()) text += "Conversations are kept in " + data_folder + ". ";

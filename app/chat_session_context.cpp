@@ -33,10 +33,6 @@ size_t most_tokens(const std::vector<chat::Message>& messages) {
     return most;
 }
 
-std::string turns_text(size_t count) {
-    return std::to_string(count) + (count == 1 ? " turn" : " turns");
-}
-
 // The instructions without an earlier summary.
 std::string_view instructions(std::string_view system) {
     const size_t head = system.find(kSummaryHead);
@@ -113,8 +109,8 @@ void ChatSession::leave_out(const ContextPlan& plan, std::string_view how) {
         library_.flag(id, flags);
     }
     rewritten_ = "turns left the context window";
-    std::string text = "Context " + std::string(how) + ": " + turns_text(plan.leaving.size()) +
-                       " left it, the oldest";
+    std::string text = "Context " + std::string(how) + ": " +
+                       core::counted(plan.leaving.size(), "turn") + " left it, the oldest";
     if (plan.left < plan.prompt)
         text += "; the prompt has " + core::with_commas(plan.left) + " of " +
                 core::with_commas(plan.limit) + " tokens now";
@@ -251,7 +247,7 @@ void ChatSession::compacted(chat::FinishReason reason, TimePoint now) {
         return;
     }
     if (ended.preview) {
-        say("A summary of " + turns_text(ended.plan.leaving.size()) + " would be:\n" +
+        say("A summary of " + core::counted(ended.plan.leaving.size(), "turn") + " would be:\n" +
             ended.summary);
         return send_next(now);
     }

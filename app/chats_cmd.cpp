@@ -10,6 +10,7 @@
 #include "app/library.h"
 #include "app/residency.h"
 #include "core/base/error.h"
+#include "core/base/units.h"
 #include "core/base/utf8.h"
 #include "core/store/formats.h"
 #include "core/store/waiting_store.h"
@@ -125,8 +126,7 @@ int import_file(const ChatsOptions& options, WaitingStore& store, std::ostream& 
     if (options.json)
         out << dumped(rows);
     else
-        out << "Imported " << imported.conversations.size()
-            << (imported.conversations.size() == 1 ? " conversation.\n" : " conversations.\n");
+        out << "Imported " << core::counted(imported.conversations.size(), "conversation") << ".\n";
     return 0;
 }
 

@@ -8,6 +8,7 @@
 #include "app/command_words.h"
 #include "app/commands.h"
 #include "app/errands.h"
+#include "core/base/units.h"
 #include "core/base/utf8.h"
 #include "core/store/formats.h"
 
@@ -15,10 +16,6 @@ namespace app {
 namespace {
 
 // --- files ------------------------------------------------------------------------------------
-
-std::string counted_files(size_t count) {
-    return std::to_string(count) + (count == 1 ? " file" : " files");
-}
 
 void run_file(ChatApp& app, std::string_view arguments) {
     MessageFiles& files = app.message_files();
@@ -30,7 +27,7 @@ void run_file(ChatApp& app, std::string_view arguments) {
     if (wishes.empty()) {
         if (files.attached().empty())
             usage("/file", "no file is named", "/file PATH..., or @PATH in the message");
-        return app.toast(counted_files(files.attached().size()) +
+        return app.toast(core::counted(files.attached().size(), "file") +
                              " attached; /file --clear drops what is attached",
                          app.now());
     }
@@ -39,7 +36,7 @@ void run_file(ChatApp& app, std::string_view arguments) {
         for (auto& file : read_files(wish))
             read.push_back(std::move(file));
     files.attach(read);
-    app.toast("attached " + counted_files(read.size()) + " to the next message", app.now());
+    app.toast("attached " + core::counted(read.size(), "file") + " to the next message", app.now());
 }
 
 std::vector<std::string> complete_file(const ChatApp& /*app*/, std::string_view arguments) {
@@ -94,8 +91,10 @@ void list_queue(ChatApp& app) {
     std::string text =
         std::to_string(queue.size()) + (queue.size() == 1 ? " message waits:" : " messages wait:");
     for (size_t i = 0; i < queue.size(); ++i)
-        text += "\n" + std::to_string(i + 1) + "  " + first_line(queue[i].text) +
-                (queue[i].files.empty() ? "" : " (" + counted_files(queue[i].files.size()) + ")");
+        text +=
+            "\n" + std::to_string(i + 1) + "  " + first_line(queue[i].text) +
+            (queue[i].files.empty() ? ""
+                                    : " (" + core::counted(queue[i].files.size(), "file") + ")");
     app.say(text);
 }
 

@@ -27,7 +27,7 @@ void run_run(ChatApp& app, std::string_view arguments) {
 std::string lines_text(const std::string& text) {
     const auto lines = static_cast<uint64_t>(std::ranges::count(text, '\n')) +
                        (text.empty() || text.ends_with('\n') ? 0 : 1);
-    return core::with_commas(lines) + (lines == 1 ? " line" : " lines");
+    return core::counted(lines, "line");
 }
 
 constexpr std::array kCommands = {

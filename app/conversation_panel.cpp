@@ -18,15 +18,6 @@ constexpr std::string_view kFilter = "/";
 constexpr std::string_view kSearch = "//";
 constexpr std::string_view kRename = "title: ";
 
-// "grok · 12 turns, 2 branches · 3,120 tokens"
-std::string figures(const core::ConversationHead& head) {
-    std::string text = head.model.name.empty() ? "no model" : head.model.name;
-    text += " · " + std::to_string(head.turns) + (head.turns == 1 ? " turn" : " turns");
-    if (head.branches > 1) text += ", " + std::to_string(head.branches) + " branches";
-    if (head.tokens > 0) text += " · " + core::with_commas(head.tokens) + " tokens";
-    return text;
-}
-
 class ConversationPanel : public Panel {
   public:
     ConversationPanel() : Panel("conversations") {
@@ -171,12 +162,13 @@ class ConversationPanel : public Panel {
             ids_.push_back(head.id);
             // First what a narrow panel has room for.
             const std::string kept = app.session().line_states().label(head);
-            rows.push_back({.key = key_of(head),
-                            .text = (chosen_.contains(head.id) ? "✓ " : "") +
-                                    std::string(head.pinned ? "▲ " : "") + head.title,
-                            .aside = age_text(head.updated, now),
-                            .detail = kept + (kept.empty() ? "" : " · ") + figures(head),
-                            .marked = head.id == open});
+            rows.push_back(
+                {.key = key_of(head),
+                 .text = (chosen_.contains(head.id) ? "✓ " : "") +
+                         std::string(head.pinned ? "▲ " : "") + head.title,
+                 .aside = age_text(head.updated, now),
+                 .detail = kept + (kept.empty() ? "" : " · ") + conversation_figures(head),
+                 .marked = head.id == open});
         }
     }
 

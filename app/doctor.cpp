@@ -86,10 +86,6 @@ Finding colours(const Patient& patient) {
                     (depth.empty() ? "" : ", COLORTERM " + depth)};
 }
 
-std::string counted(uint64_t count, std::string_view what) {
-    return core::with_commas(count) + " " + std::string(what) + (count == 1 ? "" : "s");
-}
-
 std::string mode_text(mode_t mode) {
     std::array<char, 8> text = {};
     std::snprintf(text.data(), text.size(), "%04o", mode & 07777U);
@@ -128,7 +124,7 @@ Finding configuration(const Patient& patient) {
     return {.subject = "config file",
             .text = patient.config.file_to_edit() + ", " +
                     (mistakes == 0 ? "no mistakes"
-                                   : counted(static_cast<uint64_t>(mistakes), "mistake")),
+                                   : core::counted(static_cast<uint64_t>(mistakes), "mistake")),
             .advice = mistakes == 0 ? "" : "moxie config check tells them"};
 }
 
@@ -142,8 +138,8 @@ Finding database(const Patient& patient) {
         if (!patient.database_trouble.empty()) found.advice = "nothing of them can be read now";
     } else {
         const core::Checked& checked = *patient.database;
-        found.text = counted(checked.conversations, "conversation") + ", " +
-                     counted(checked.turns, "turn") +
+        found.text = core::counted(checked.conversations, "conversation") + ", " +
+                     core::counted(checked.turns, "turn") +
                      (checked.problems.empty() ? ", the database is whole" : "");
         for (const std::string& problem : checked.problems)
             found.text += ", " + core::sanitize(problem);
@@ -168,7 +164,7 @@ Finding processor(const Patient& patient) {
     const int64_t wanted = patient.config.integer("model.threads");
     const unsigned cores = core::physical_cores();
     Finding found{.subject = "processor",
-                  .text = counted(cores, "core") + " may be used, model.threads is " +
+                  .text = core::counted(cores, "core") + " may be used, model.threads is " +
                           std::to_string(wanted) + ", kernels for " +
                           std::string(core::select_kernels(patient.isa).name)};
     if (wanted > int64_t{cores})
@@ -185,7 +181,7 @@ Finding cache(const Patient& patient) {
     if (patient.cache.budget == 0)
         return {.subject = "KV cache", .text = "told once a model is loaded"};
     return {.subject = "KV cache",
-            .text = core::with_commas(patient.cache.pages) + " pages, " +
+            .text = core::counted(patient.cache.pages, "page") + ", " +
                     core::human_bytes(patient.cache.bytes) + " of " +
                     core::human_bytes(patient.cache.budget) + " on disk"};
 }

@@ -13,6 +13,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/base/units.h"
 #include "core/base/utf8.h"
 #include "core/kv/disk_store.h"
 
@@ -143,16 +144,12 @@ std::string bytes_text(uint64_t bytes) {
     return text;
 }
 
-std::string counted(uint64_t count, const char* one, const char* many) {
-    return std::to_string(count) + " " + (count == 1 ? one : many);
-}
-
 std::string pages_text(uint64_t pages) {
-    return counted(pages, "page", "pages");
+    return core::counted(pages, "page");
 }
 
 void print_line(const Line& line, std::ostream& out) {
-    out << "  " << counted(line.tokens, "token", "tokens") << ", " << pages_text(line.pages);
+    out << "  " << core::counted(line.tokens, "token") << ", " << pages_text(line.pages);
     if (line.shared_pages != 0) out << " (" << line.shared_pages << " shared)";
     out << ", " << bytes_text(line.bytes) << ", last used " << time_text(line.last_use);
     if (!line.whole) out << ", of no use: its beginning is gone";
@@ -173,7 +170,7 @@ void print(const KvOptions& options, const std::vector<Root>& roots, std::ostrea
     out << '\n';
     for (const Root& root : roots) {
         out << "\nroot " << root.name << " (a model, a KV type and who may share): "
-            << counted(root.lines.size(), "line", "lines") << ", " << pages_text(root.pages) << ", "
+            << core::counted(root.lines.size(), "line") << ", " << pages_text(root.pages) << ", "
             << bytes_text(root.bytes) << '\n';
         if (root.shared_pages != 0)
             out << "  " << pages_text(root.shared_pages)

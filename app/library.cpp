@@ -195,15 +195,19 @@ std::string age_text(int64_t then_ms, int64_t now_ms) {
     return days < 730 ? std::to_string(days / 30) + " mo" : std::to_string(days / 365) + " y";
 }
 
+std::string conversation_figures(const core::ConversationHead& head) {
+    std::string text = head.model.name.empty() ? "no model" : core::sanitize(head.model.name);
+    text += " · " + core::counted(head.turns, "turn");
+    if (head.branches > 1) text += ", " + core::with_commas(head.branches) + " branches";
+    if (head.tokens > 0) text += " · " + core::counted(head.tokens, "token");
+    return text;
+}
+
 std::string head_text(const core::ConversationHead& head) {
     std::string title = core::sanitize(head.title);
     std::replace(title.begin(), title.end(), '\n', ' ');
-    std::string text = head.id + "  " + (head.pinned ? "● " : "") + title;
-    text += " · " + (head.model.name.empty() ? "no model" : core::sanitize(head.model.name));
-    text += " · " + std::to_string(head.turns) + (head.turns == 1 ? " turn" : " turns");
-    if (head.branches > 1) text += ", " + std::to_string(head.branches) + " branches";
-    if (head.tokens > 0) text += " · " + core::with_commas(head.tokens) + " tokens";
-    return text + " · " + age_text(head.updated, now_in_ms());
+    return head.id + "  " + (head.pinned ? "● " : "") + title + " · " + conversation_figures(head) +
+           " · " + age_text(head.updated, now_in_ms());
 }
 
 }  // namespace app

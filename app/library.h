@@ -85,6 +85,8 @@ class Library {
 // "today", "3 d", "5 mo": how long ago.
 std::string age_text(int64_t then_ms, int64_t now_ms);
 int64_t now_in_ms();
+// "grok · 12 turns, 2 branches · 3,120 tokens"
+std::string conversation_figures(const core::ConversationHead& head);
 // A row of the list for people.
 std::string head_text(const core::ConversationHead& head);
 

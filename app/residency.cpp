@@ -131,11 +131,11 @@ std::string Residency::report() const {
     }
     text += "memory: " + core::human_bytes(totals_.memory_bytes) + " of " +
             core::human_bytes(totals_.memory_budget) + ", " +
-            core::with_commas(totals_.memory_pages) + " pages\n";
+            core::counted(totals_.memory_pages, "page") + "\n";
     text += totals_.disk_budget == 0 ? "disk: nothing is kept there"
                                      : "disk: " + core::human_bytes(totals_.disk_bytes) + " of " +
                                            core::human_bytes(totals_.disk_budget) + ", " +
-                                           core::with_commas(totals_.disk_pages) + " pages";
+                                           core::counted(totals_.disk_pages, "page");
     return text;
 }
 

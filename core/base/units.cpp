@@ -41,4 +41,8 @@ std::string with_commas(uint64_t value) {
     return digits;
 }
 
+std::string counted(uint64_t count, std::string_view noun) {
+    return with_commas(count) + " " + std::string(noun) + (count == 1 ? "" : "s");
+}
+
 }  // namespace core

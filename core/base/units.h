@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace core {
 
@@ -12,5 +13,7 @@ std::string human_bytes(uint64_t bytes);
 std::string human_seconds(double seconds);
 // "1,200"
 std::string with_commas(uint64_t number);
+// "1 turn", "1,200 turns"
+std::string counted(uint64_t number, std::string_view noun);
 
 }  // namespace core

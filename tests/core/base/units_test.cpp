@@ -33,5 +33,11 @@ TEST(Units, ThousandsAreSeparated) {
     EXPECT_EQ(with_commas(100'000), "100,000");
 }
 
+TEST(Units, OneIsNotMany) {
+    EXPECT_EQ(counted(0, "page"), "0 pages");
+    EXPECT_EQ(counted(1, "page"), "1 page");
+    EXPECT_EQ(counted(1200, "page"), "1,200 pages");
+}
+
 }  // namespace
 }  // namespace core
