@@ -64,7 +64,7 @@ TEST(Residency, EveryAnswerHasItsLineInTheQuestion) {
     EXPECT_EQ(residency.report(),
               "answer 1: ◐ on disk 0 B, 9 tokens\n"
               "answer 2 (shown): ● resident, 4 tokens\n"
-              "memory: 0 B of 2.0 GB, 1 pages\n"
+              "memory: 0 B of 2.0 GB, 1 page\n"
               "disk: nothing is kept there");
 }
 
