@@ -8,8 +8,8 @@
 #include <string_view>
 #include <utility>
 
-#include "app/kept_pages.h"
 #include "app/options_parse.h"
+#include "app/session/kept_pages.h"
 #include "core/base/error.h"
 #include "core/base/paths.h"
 #include "core/kernels/kernels.h"

@@ -6,19 +6,19 @@
 #include <vector>
 
 #include "app/backend.h"
-#include "app/bench_cmd.h"
-#include "app/chat_app.h"
-#include "app/chats_cmd.h"
-#include "app/config.h"
-#include "app/config_cmd.h"
-#include "app/convert_cmd.h"
-#include "app/doctor_cmd.h"
-#include "app/eval_cmd.h"
-#include "app/inspect_cmd.h"
-#include "app/kv_cmd.h"
-#include "app/models_cmd.h"
-#include "app/oneshot.h"
-#include "app/tokenize_cmd.h"
+#include "app/chat/chat_app.h"
+#include "app/oneshot/oneshot.h"
+#include "app/settings/config.h"
+#include "app/subcommands/bench_cmd.h"
+#include "app/subcommands/chats_cmd.h"
+#include "app/subcommands/config_cmd.h"
+#include "app/subcommands/convert_cmd.h"
+#include "app/subcommands/doctor_cmd.h"
+#include "app/subcommands/eval_cmd.h"
+#include "app/subcommands/inspect_cmd.h"
+#include "app/subcommands/kv_cmd.h"
+#include "app/subcommands/models_cmd.h"
+#include "app/subcommands/tokenize_cmd.h"
 
 namespace app {
 

@@ -3,8 +3,8 @@
 #include <utility>
 #include <vector>
 
-#include "app/kept_pages.h"
 #include "app/options_parse.h"
+#include "app/session/kept_pages.h"
 #include "core/base/paths.h"
 
 namespace app {

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "app/key_bindings.h"
+#include "app/commands/key_bindings.h"
 #include "app/options_parse.h"
 #include "core/base/error.h"
 

@@ -8,12 +8,12 @@
 #include <string_view>
 #include <utility>
 
-#include "app/kept_pages.h"
-#include "app/model_places.h"
-#include "app/model_scan.h"
+#include "app/models/model_places.h"
+#include "app/models/model_scan.h"
 #include "app/options_parse.h"
-#include "app/presets.h"
-#include "app/sampling_layers.h"
+#include "app/session/kept_pages.h"
+#include "app/settings/presets.h"
+#include "app/settings/sampling_layers.h"
 #include "core/base/error.h"
 #include "core/base/paths.h"
 #include "core/kv/page_pool.h"

@@ -19,7 +19,7 @@
 #include <string>
 #include <vector>
 
-#include "app/chat_app.h"
+#include "app/chat/chat_app.h"
 #include "core/store/waiting_store.h"
 #include "ui/headless_terminal.h"
 #include "ui/locale.h"

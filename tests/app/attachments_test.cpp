@@ -1,5 +1,5 @@
 // Which files a message names, and what is read of them.
-#include "app/attachments.h"
+#include "app/chat/attachments.h"
 
 #include <unistd.h>
 

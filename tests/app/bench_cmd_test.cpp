@@ -1,5 +1,5 @@
 // `moxie bench` on a tiny model: the numbers hang together; what they are only the machine knows.
-#include "app/bench_cmd.h"
+#include "app/subcommands/bench_cmd.h"
 
 #include <cstdlib>
 #include <sstream>

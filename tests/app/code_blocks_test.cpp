@@ -1,5 +1,5 @@
 // Blocks of code in messages.
-#include "app/code_blocks.h"
+#include "app/chat/code_blocks.h"
 
 #include <gtest/gtest.h>
 

@@ -6,8 +6,8 @@
 
 #include <gtest/gtest.h>
 
-#include "app/config.h"
-#include "app/config_cmd.h"
+#include "app/settings/config.h"
+#include "app/settings/config_text.h"
 #include "tests/support/temporary_folder.h"
 
 namespace app {

@@ -1,5 +1,5 @@
 // Precedence, origins and mistakes of the configuration.
-#include "app/config.h"
+#include "app/settings/config.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,7 +13,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "app/parameters.h"
+#include "app/settings/parameters.h"
 #include "core/base/error.h"
 #include "tests/support/temporary_folder.h"
 
@@ -113,6 +113,17 @@ TEST_F(ConfigTest, AnUnknownSectionIsToldWithTheNearestOne) {
     EXPECT_THAT(texts_of(user("[sampler]\ntemperature = 1\n")),
                 ElementsAre("config.toml:2: unknown section [sampler] — did you mean [sampling]? "
                             "It is ignored."));
+}
+
+TEST_F(ConfigTest, ANameUnlikeAnyIsToldWithoutAGuess) {
+    const Config config = Config::load({.user_file = write("config.toml",
+                                                           "[weather]\nx = 1\n"
+                                                           "[ui]\nwalrus = 1\n"),
+                                        .environment = {{"MOXIE_UI_WALRUS", "1"}}});
+    EXPECT_THAT(texts_of(config),
+                ElementsAre("config.toml:2: unknown section [weather]. It is ignored.",
+                            "config.toml:4: unknown key \"walrus\" in [ui]. It is ignored.",
+                            "unknown variable MOXIE_UI_WALRUS. It is ignored."));
 }
 
 TEST_F(ConfigTest, ASyntaxErrorIsToldWithLineAndColumnAndTheFileIsIgnored) {

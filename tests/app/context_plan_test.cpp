@@ -1,4 +1,4 @@
-#include "app/context_plan.h"
+#include "app/session/context_plan.h"
 
 #include <numeric>
 

@@ -1,5 +1,5 @@
 // The control socket: waits are answered when they hold, dumps tell screen and state.
-#include "app/control.h"
+#include "app/chat/control.h"
 
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -13,7 +13,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "app/chat_app.h"
+#include "app/chat/chat_app.h"
 #include "ui/headless_terminal.h"
 #include "ui/locale.h"
 

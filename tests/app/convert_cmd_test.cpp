@@ -1,5 +1,5 @@
 // `moxie convert`: what it refuses before it writes, and how it ends.
-#include "app/convert_cmd.h"
+#include "app/subcommands/convert_cmd.h"
 
 #include <sys/stat.h>
 

@@ -1,5 +1,5 @@
 // moxie eval: the files and numbers it writes and the sentences it refuses with.
-#include "app/eval_cmd.h"
+#include "app/subcommands/eval_cmd.h"
 
 #include <cmath>
 #include <cstring>

@@ -1,4 +1,4 @@
-#include "app/inspect_cmd.h"
+#include "app/subcommands/inspect_cmd.h"
 
 #include <unistd.h>
 

@@ -11,8 +11,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "app/doctor.h"
-#include "app/doctor_cmd.h"
+#include "app/machine/doctor.h"
+#include "app/subcommands/doctor_cmd.h"
 #include "tests/app/kept_chat.h"
 #include "tests/support/temporary_folder.h"
 
@@ -58,8 +58,10 @@ TEST_F(Words, APersonaIsSavedUsedListedAndRemoved) {
     EXPECT_EQ(support::content_of(path("personas/other.md")), "Something else.\n");
     chat.enter("/persona rm brief");
     EXPECT_FALSE(fs::exists(path("personas/brief.md")));
-    chat.enter("/persona breif");
-    EXPECT_TRUE(chat.sees("breif: no such persona, did you mean other")) << chat.screen();
+    chat.enter("/persona otehr");
+    EXPECT_TRUE(chat.sees("otehr: no such persona, did you mean other")) << chat.screen();
+    chat.enter("/persona brief");
+    EXPECT_TRUE(chat.sees("brief: no such persona, there are: other")) << chat.screen();
     EXPECT_EQ(chat.conversation().system(), "Something else.");
 }
 

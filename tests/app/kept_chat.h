@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "app/chat_app.h"
+#include "app/chat/chat_app.h"
 #include "core/store/store.h"
 #include "ui/headless_terminal.h"
 

@@ -1,5 +1,5 @@
 // Keys that the configuration gives to actions.
-#include "app/key_bindings.h"
+#include "app/commands/key_bindings.h"
 
 #include <fstream>
 #include <string>

@@ -1,5 +1,5 @@
 // `moxie kv` on directories that an engine with a tiny model has filled.
-#include "app/kv_cmd.h"
+#include "app/subcommands/kv_cmd.h"
 
 #include <filesystem>
 #include <sstream>

@@ -1,5 +1,5 @@
 // The KV state of every conversation in the list and of every branch in the tree.
-#include "app/line_states.h"
+#include "app/session/line_states.h"
 
 #include <algorithm>
 #include <map>

@@ -12,9 +12,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "app/model_list.h"
-#include "app/model_places.h"
-#include "app/model_scan.h"
+#include "app/models/model_list.h"
+#include "app/models/model_places.h"
+#include "app/models/model_scan.h"
 #include "core/base/error.h"
 #include "tests/support/containers.h"
 #include "tests/support/loaded_model.h"

@@ -1,5 +1,5 @@
 // `moxie "prompt"` as scripts see it: the real program behind pipes, with a scripted engine.
-#include "app/oneshot.h"
+#include "app/oneshot/oneshot.h"
 
 #include <algorithm>
 #include <string>

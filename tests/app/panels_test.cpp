@@ -7,9 +7,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "app/commands.h"
-#include "app/key_bindings.h"
-#include "app/panel.h"
+#include "app/chat/panel.h"
+#include "app/commands/commands.h"
+#include "app/commands/key_bindings.h"
 #include "tests/app/kept_chat.h"
 
 namespace app {

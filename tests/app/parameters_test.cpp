@@ -1,12 +1,12 @@
 // Sampling parameters by name: values, ranges, differences.
-#include "app/parameters.h"
+#include "app/settings/parameters.h"
 
 #include <string>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "app/nearest.h"
+#include "app/settings/nearest.h"
 #include "core/base/error.h"
 
 namespace app {

@@ -1,5 +1,5 @@
 // What the user is told of the KV cache: labels, restores, what is read again and why.
-#include "app/residency.h"
+#include "app/session/residency.h"
 
 #include <string>
 

@@ -1,5 +1,5 @@
 // Who sets a sampling parameter, and presets.
-#include "app/sampling_layers.h"
+#include "app/settings/sampling_layers.h"
 
 #include <filesystem>
 #include <fstream>
@@ -8,7 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "app/presets.h"
+#include "app/settings/presets.h"
 #include "core/base/error.h"
 #include "tests/support/temporary_folder.h"
 

@@ -13,7 +13,7 @@
 
 #include <gtest/gtest.h>
 
-#include "app/chat_app.h"
+#include "app/chat/chat_app.h"
 #include "core/base/error.h"
 #include "ui/headless_terminal.h"
 #include "ui/locale.h"

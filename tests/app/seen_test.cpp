@@ -10,7 +10,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "app/key_prefix.h"
+#include "app/chat/key_prefix.h"
 #include "tests/app/kept_chat.h"
 
 namespace app {

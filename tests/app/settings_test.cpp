@@ -11,7 +11,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "app/chat_settings.h"
+#include "app/chat/chat_settings.h"
 #include "tests/app/kept_chat.h"
 
 namespace app {

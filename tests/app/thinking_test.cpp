@@ -1,5 +1,5 @@
 // Reasoning in front of an answer.
-#include "app/thinking.h"
+#include "app/session/thinking.h"
 
 #include <string>
 

@@ -1,4 +1,4 @@
-#include "app/tokenize_cmd.h"
+#include "app/subcommands/tokenize_cmd.h"
 
 #include <cstdio>
 #include <filesystem>

@@ -1,5 +1,5 @@
-#include "app/config.h"
-#include "app/config_file.h"
+#include "app/settings/config.h"
+#include "app/settings/config_file.h"
 #include "tests/fuzz/targets.h"
 
 namespace fuzz {
