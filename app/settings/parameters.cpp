@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <type_traits>
 #include <vector>
@@ -96,8 +97,7 @@ const Parameter& parameter_named(std::string_view name) {
     for (const Parameter& parameter : kParameters)
         if (parameter.name == name || parameter.short_name == name) return parameter;
     std::vector<std::string_view> names;
-    for (const Parameter& parameter : kParameters)
-        names.push_back(parameter.name);
+    std::ranges::transform(kParameters, std::back_inserter(names), &Parameter::name);
     const auto meant = similar(name, names);
     throw core::Error(
         core::ErrorKind::usage, std::string(name), "no such parameter",

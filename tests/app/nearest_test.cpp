@@ -12,8 +12,8 @@ namespace {
 constexpr std::array<std::string_view, 4> kNames = {"quit", "regen", "temperature", "retry"};
 
 TEST(Nearest, TwoLettersThatChangedPlacesAreOneEdit) {
-    constexpr std::array<std::string_view, 2> names = {"adb", "bad"};
-    EXPECT_EQ(app::nearest("bda", names), "bad");
+    constexpr std::array<std::string_view, 2> kPair = {"adb", "bad"};
+    EXPECT_EQ(app::nearest("bda", kPair), "bad");
     EXPECT_EQ(app::nearest("tempreature", kNames), "temperature");
 }
 
