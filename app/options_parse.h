@@ -52,14 +52,8 @@ class ConfigOptions {
     bool strict_ = false;
 };
 
-// `moxie config` and `moxie models`
-Invocation parse_config(const std::vector<std::string>& arguments);
-Invocation parse_models(const std::vector<std::string>& arguments);
-// `moxie chats`, and `moxie export`
-Invocation parse_chats(const std::vector<std::string>& arguments);
-Invocation parse_export(const std::vector<std::string>& arguments);
-// `moxie convert`
-Invocation parse_convert(const std::vector<std::string>& arguments);
+// Nothing when the first argument names no subcommand.
+std::optional<Invocation> parse_subcommand(const std::vector<std::string>& arguments);
 // The chat and the one-shot program.
 Invocation parse_main(const std::vector<std::string>& arguments, Terminals terminals);
 
