@@ -43,6 +43,9 @@ std::optional<std::string_view> similar(std::string_view wanted,
     const auto longer = std::ranges::find_if(
         names, [wanted](auto name) { return wanted.size() > 1 && name.starts_with(wanted); });
     if (longer != names.end()) return *longer;
+    const auto shorter = std::ranges::find_if(
+        names, [wanted](auto name) { return name.size() > 2 && wanted.starts_with(name); });
+    if (shorter != names.end()) return *shorter;
     if (names.empty()) return std::nullopt;
     const std::string_view best = nearest(wanted, names);
     if (2 * edits(wanted, best) > std::max(wanted.size(), best.size())) return std::nullopt;

@@ -19,6 +19,7 @@ TEST(Nearest, TwoLettersThatChangedPlacesAreOneEdit) {
 
 TEST(Nearest, SimilarIsWhatBeginsLikeItOrIsFewEditsAway) {
     EXPECT_EQ(app::similar("temp", kNames), "temperature");
+    EXPECT_EQ(app::similar("regenrate", kNames), "regen");
     EXPECT_EQ(app::similar("qit", kNames), "quit");
     EXPECT_EQ(app::similar("temprature", kNames), "temperature");
     EXPECT_EQ(app::similar("tr", kNames), std::nullopt);
