@@ -40,14 +40,14 @@ Break classify(std::string_view grapheme, int width) {
     return c < kAscii.size() ? kAscii.at(c) : classify(c, width);
 }
 
-// Whether a row may end between `left` and `right`; `before` is what precedes `left`.
-bool may_break(Break before, Break left, Break right) {
+// Whether a row may end between `left` and `right`; `word` is how much of a word `left` ends.
+bool may_break(int word, Break left, Break right) {
     if (right == Break::space || right == Break::closing) return false;
     if (left == Break::space) return true;
     if (left == Break::opening) return false;
-    // Inside of words, but neither in front of them nor in numbers and dates.
-    if (left == Break::hyphen)
-        return before != Break::space && (right == Break::letter || right == Break::wide);
+    // Inside of words, but not in front of them, behind a single letter (C-x, e-mail), in numbers
+    // and dates.
+    if (left == Break::hyphen) return word > 2 && (right == Break::letter || right == Break::wide);
     return left == Break::wide || right == Break::wide;
 }
 
@@ -70,7 +70,7 @@ class ParagraphBreaker {
   private:
     void place(size_t at, const core::Grapheme& grapheme, int rest_width) {
         const Break kind = classify(text_.substr(at, grapheme.bytes), grapheme.width);
-        if (at > row_begin_ && may_break(before_, previous_, kind)) {
+        if (at > row_begin_ && may_break(word_, previous_, kind)) {
             break_at_ = at;
             width_before_break_ = used_;
         }
@@ -90,7 +90,7 @@ class ParagraphBreaker {
             }
         }
         used_ += grapheme.width;
-        before_ = previous_;
+        word_ = kind == Break::space || kind == Break::opening ? 0 : word_ + 1;
         previous_ = kind;
     }
 
@@ -102,7 +102,7 @@ class ParagraphBreaker {
     int used_ = 0;
     int room_ = 1;
     Break previous_ = Break::space;
-    Break before_ = Break::space;
+    int word_ = 0;  // graphemes since the last space or opening
 };
 
 }  // namespace

@@ -55,6 +55,12 @@ TEST(TextLayout, BreaksAroundWideCharactersButNotBeforeClosingPunctuation) {
     EXPECT_EQ(wrap("-5 -6", 4), (Rows{"-5 ", "-6"}));
 }
 
+TEST(TextLayout, ASingleLetterKeepsWhatFollowsItsHyphen) {
+    EXPECT_EQ(wrap("press C-x c", 8), (Rows{"press ", "C-x c"}));
+    EXPECT_EQ(wrap("press (C-x)", 10), (Rows{"press ", "(C-x)"}));
+    EXPECT_EQ(wrap("an e-mail", 6), (Rows{"an ", "e-mail"}));
+}
+
 TEST(TextLayout, IndentTakesItsColumns) {
     EXPECT_EQ(wrap("aa bb cc dd", 8, {.first = 4, .rest = 2}), (Rows{"aa ", "bb cc ", "dd"}));
 }
